@@ -1,0 +1,70 @@
+"""Chalice, known here alone: its request to ours and back, and the routes from our table."""
+
+import json
+from typing import Any
+from urllib.parse import unquote
+
+from chalice.app import Chalice
+from chalice.app import Response as ChaliceResponse
+
+from chalicelib.api.routes import ROUTES
+from chalicelib.protocol.messages import Request, Response
+from chalicelib.storage.connection import Deadline
+from chalicelib.wiring import service_from_environment
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+"""Every method is registered at every address: the router refuses those that an endpoint lacks."""
+
+app = Chalice(app_name="kinto-serverless")
+service = service_from_environment()
+
+
+def answer(**_path_parameters: str) -> ChaliceResponse:
+    """Answer the current request; its path is read whole."""
+    current = app.current_request
+    context: Any = current.lambda_context if current else None
+    if current is None or context is None:
+        raise RuntimeError("called outside of a request")
+    deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
+    body = current.raw_body
+    raw = body.encode() if isinstance(body, str) else body
+    request = to_request(current.to_original_event(), raw, context.aws_request_id)
+    return to_chalice(service.respond(request, deadline))
+
+
+def to_request(event: dict[str, Any], body: bytes, request_id: str) -> Request:
+    """The gateway's event as our Request."""
+    context = event["requestContext"]
+    headers = {name.lower(): value for name, value in event["headers"].items()}
+    stage = _stage_prefix(context)
+    scheme = headers.get("x-forwarded-proto", "http")
+    parameters = event["multiValueQueryStringParameters"] or {}
+    return Request(
+        method=context["httpMethod"],
+        path=unquote(context["path"].removeprefix(stage), errors="surrogateescape"),
+        query=tuple((name, value) for name, values in parameters.items() for value in values),
+        headers=headers,
+        body=body,
+        base_url=f"{scheme}://{headers.get('host', 'localhost')}{stage}",
+        id=request_id,
+    )
+
+
+def _stage_prefix(context: dict[str, Any]) -> str:
+    """The stage as the path begins with it; a custom domain has none."""
+    is_default_domain = ".execute-api." in context.get("domainName", "")
+    return f"/{context['stage']}" if is_default_domain else ""
+
+
+def to_chalice(response: Response) -> ChaliceResponse:
+    """Our Response as Chalice's."""
+    headers: dict[str, str | list[str]] = dict(response.headers)
+    body = ""
+    if response.body is not None:
+        body = json.dumps(response.body, ensure_ascii=False, separators=(",", ":"))
+    headers["Content-Type"] = "application/json; charset=UTF-8"
+    return ChaliceResponse(body, headers, response.status)
+
+
+for pattern in ["/", *(route.pattern for route in ROUTES), "/{proxy+}"]:
+    app.route(pattern.rstrip("/") or "/", methods=METHODS, content_types=[])(answer)

@@ -1,0 +1,1 @@
+"""Kinto's JSON storage service on Lambda and DynamoDB."""

@@ -1,0 +1,141 @@
+"""What all endpoints of objects and lists begin with: who asks, what is there, and may they."""
+
+from dataclasses import dataclass
+
+from chalicelib.protocol.bodies import INVALID_ID, Body, parse_body
+from chalicelib.protocol.errors import (
+    FORBIDDEN,
+    MISSING_AUTH_TOKEN,
+    MISSING_RESOURCE,
+    ProtocolError,
+    invalid,
+)
+from chalicelib.protocol.kinds import Kind
+from chalicelib.protocol.messages import JsonObject, Request
+from chalicelib.protocol.permissions import Action, may
+from chalicelib.protocol.principals import principals_of
+from chalicelib.protocol.stored import StoredObject
+from chalicelib.protocol.uris import ListUri, ObjectUri
+from chalicelib.settings import Settings
+from chalicelib.storage.unit_of_work import Origin, UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request on its way to its endpoint.
+
+    Attributes:
+        request: as it came.
+        settings: of the service.
+        user_id: who asks; None for the anonymous.
+        unit: what the request reads and stages in.
+    """
+
+    request: Request
+    settings: Settings
+    user_id: str | None
+    unit: UnitOfWork
+
+    def origin(self, *, by_list: bool = False) -> Origin:
+        """Where this request's writes come from."""
+        return Origin(self.user_id, self.request.id, by_list)
+
+    def may(self, action: Action, uri: ObjectUri | ListUri) -> bool:
+        """Whether the user may do this to the object, or to all objects of the list.
+
+        Nobody may do anything below a bucket that isn't there, whatever settings say.
+        """
+        holders = uri.ancestors if isinstance(uri, ListUri) else (*uri.ancestors, uri)
+        permissions = {
+            holder.kind: stored
+            for holder in holders
+            if (stored := self.unit.permissions(holder)) is not None
+        }
+        bucket = holders[0].kind if uri.ancestors else None
+        if bucket is not None and bucket not in permissions:
+            return False
+        return may(
+            action,
+            uri.kind,
+            principals=principals_of(self.user_id),
+            permissions=permissions,
+            overrides=self.settings.permission_overrides,
+        )
+
+    def require(self, action: Action, uri: ObjectUri | ListUri) -> None:
+        """Go on only with the right to do this, and where the parent is there.
+
+        Rule: spec, "Users and permissions", section 5.
+
+        Raises:
+            ProtocolError: MISSING_AUTH_TOKEN for the anonymous, FORBIDDEN for others;
+                MISSING_RESOURCE for a missing parent, to those who may.
+        """
+        if not self.may(action, uri):
+            raise self.forbidden()
+        if uri.parent is not None and self.unit.permissions(uri.parent) is None:
+            raise ProtocolError(MISSING_RESOURCE)
+
+    def forbidden(self) -> ProtocolError:
+        """The refusal of what this user may not do."""
+        return ProtocolError(MISSING_AUTH_TOKEN if self.user_id is None else FORBIDDEN)
+
+    def existing(self, uri: ObjectUri) -> StoredObject:
+        """The object at this address.
+
+        Raises:
+            ProtocolError: INVALID_PARAMETERS where the id can't be one; MISSING_RESOURCE.
+        """
+        require_possible(uri)
+        stored = self.unit.find(uri)
+        if not isinstance(stored, StoredObject):
+            raise ProtocolError(MISSING_RESOURCE)
+        return stored
+
+
+def require_possible(uri: ObjectUri) -> None:
+    """Go on only with an id that can be one.
+
+    Raises:
+        ProtocolError: INVALID_PARAMETERS. Rule: spec, "Records", section 3.
+    """
+    if not uri.is_possible:
+        raise invalid([INVALID_ID])
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedBody:
+    """A body that was read before it is asked for, or what is wrong with it.
+
+    The id in it tells what to load; but who lacks the permission is told that, and nothing of the
+    body, so problems wait for `required`.
+    """
+
+    body: Body | None
+    refused: ProtocolError | None = None
+
+    @classmethod
+    def of(cls, request: Request, kind: Kind, *, merges: bool = False) -> "ParsedBody":
+        """Read the body of a POST, PUT or PATCH."""
+        try:
+            return cls(parse_body(request.body, kind, query=request.query, merges=merges))
+        except ProtocolError as error:
+            return cls(None, error)
+
+    def required(self) -> Body:
+        """The body.
+
+        Raises:
+            ProtocolError: INVALID_PARAMETERS with all its problems.
+        """
+        if self.body is None:
+            raise self.refused or AssertionError("neither read nor refused")
+        return self.body
+
+
+def shown(stored: StoredObject) -> JsonObject:
+    """An object with its permissions, as the body of an answer."""
+    return {
+        "data": stored.to_json(),
+        "permissions": {name: list(principals) for name, principals in stored.permissions.items()},
+    }

@@ -1,0 +1,46 @@
+"""Headers of answers. Rule: spec, "Records" 2, "Lists" 1, "The service" 6 and 7."""
+
+from email.utils import formatdate
+
+from chalicelib.api.serves import Serves
+
+_ALWAYS_EXPOSED = ("Alert", "Backoff", "Content-Length", "Retry-After")
+_EXPOSED_OF_OBJECTS = ("Cache-Control", "ETag", "Expires", "Last-Modified", "Pragma")
+_EXPOSED_OF_LISTS = ("Next-Page", "Total-Records")
+
+NO_CACHE = {"Cache-Control": "no-cache"}
+
+TO_IS_DEPRECATED = {
+    "Alert": '{"code":"soft-eol",'
+    '"message":"_to is now deprecated, you should use _before instead",'
+    '"url":"http:\\/\\/cliquet.rtfd.org\\/en\\/2.4.0\\/api\\/resource.html'
+    '#list-of-available-url-parameters"}'
+}
+"""What a list says to whoever uses `_to`. Rule: spec, "Lists", section 4."""
+
+
+def validators(timestamp: int) -> dict[str, str]:
+    """ETag and Last-Modified of an object or list.
+
+    Args:
+        timestamp: its, in ms.
+    """
+    return {
+        "ETag": f'"{timestamp}"',
+        "Last-Modified": formatdate(timestamp / 1000, usegmt=True),
+    }
+
+
+def exposed(serves: Serves, *, reads: bool) -> dict[str, str]:
+    """Which headers a browser shows to a script of another origin.
+
+    Args:
+        serves: what is at the address.
+        reads: for GET and HEAD.
+    """
+    names = [*_ALWAYS_EXPOSED]
+    if reads and serves is not Serves.SERVER:
+        names += _EXPOSED_OF_OBJECTS
+    if reads and serves is Serves.LIST:
+        names += _EXPOSED_OF_LISTS
+    return {"Access-Control-Expose-Headers": ", ".join(names)}

@@ -1,0 +1,39 @@
+"""An exception to its Response: the only place where error bodies are written.
+
+Rule: spec, "The service around the resources", section 5.
+"""
+
+from chalicelib.api.headers import validators
+from chalicelib.protocol.errors import BACKEND, MISSING_AUTH_TOKEN, UNDEFINED, ProtocolError
+from chalicelib.protocol.messages import JsonObject, Response
+from chalicelib.settings import Settings
+
+
+def refusal(error: ProtocolError) -> Response:
+    """The answer to a request that ended so."""
+    kind = error.kind
+    body: JsonObject = {"code": kind.status, "errno": kind.errno, "error": kind.error}
+    if error.message is not None:
+        body["message"] = error.message
+    if error.details is not None:
+        body["details"] = error.details
+    headers = dict(error.headers)
+    if error.timestamp is not None:
+        headers |= validators(error.timestamp)
+    if kind is MISSING_AUTH_TOKEN:
+        headers["WWW-Authenticate"] = 'Basic realm="Realm"'
+    return Response(kind.status, body, headers)
+
+
+def unavailable(settings: Settings, *, may_repeat: bool) -> Response:
+    """503. With Retry-After only if nothing was carried out: clients repeat what has one."""
+    retry = {"Retry-After": str(settings.retry_after_seconds)} if may_repeat else {}
+    return refusal(ProtocolError(BACKEND, headers=retry))
+
+
+def unexpected(settings: Settings) -> Response:
+    """500, for a mistake of ours; its text is for the logs alone."""
+    answer = refusal(ProtocolError(UNDEFINED))
+    return Response(
+        answer.status, {**(answer.body or {}), "info": settings.error_info_link}, answer.headers
+    )

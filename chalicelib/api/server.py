@@ -1,0 +1,38 @@
+"""The root view and the heartbeats. Rule: spec, "The service", sections 2 and 3."""
+
+from chalicelib.api.calls import Call
+from chalicelib.protocol.messages import JsonObject, Response
+
+
+def hello(call: Call) -> Response:
+    """What this service is, and who the client is to it."""
+    settings = call.settings
+    body: JsonObject = {
+        "project_name": "kinto",
+        "project_version": settings.project_version,
+        "http_api_version": "1.4",
+        "cliquet_protocol_version": "2",
+        "project_docs": settings.project_docs,
+        "url": f"{call.request.base_url}/v1/",
+        "settings": {
+            "batch_max_requests": settings.batch_max_requests,
+            "cliquet.batch_max_requests": settings.batch_max_requests,
+            "readonly": False,
+        },
+        "capabilities": {},
+    }
+    if call.user_id is not None:
+        body["user"] = {"id": call.user_id}
+    return Response(200, body)
+
+
+def heartbeat(call: Call) -> Response:
+    """Whether each table takes a write and gives it back."""
+    storage, permission = call.unit.check_tables()
+    status = 200 if storage and permission else 503
+    return Response(status, {"storage": storage, "permission": permission, "cache": True})
+
+
+def lbheartbeat(_call: Call) -> Response:
+    """That the function runs; touches nothing."""
+    return Response(200, {})

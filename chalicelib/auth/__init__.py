@@ -1,0 +1,1 @@
+"""Authentication policies: from a request's credentials to a user id."""

@@ -1,0 +1,101 @@
+"""What is logged: one summary line a request, and every unexpected error with its trace.
+
+Rule: spec, "The service around the resources", section 10. Credentials are never logged: a user
+is the hash that the user id is.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from chalicelib.protocol.messages import Request, Response
+
+_log = logging.getLogger("kinto")
+
+_GREEN: Final = "\033[32m"
+_YELLOW: Final = "\033[33m"
+_RED: Final = "\033[31m"
+_RESET: Final = "\033[0m"
+
+
+def configure_logging() -> None:
+    """Write the service's log to standard output, and nothing of it twice."""
+    if not _log.handlers:
+        _log.addHandler(logging.StreamHandler(sys.stdout))
+        _log.setLevel(logging.INFO)
+        _log.propagate = False
+
+
+def log_request(
+    request: Request, response: Response, *, user_id: str | None, seconds: float
+) -> None:
+    """Log the summary of a request, in colour on a terminal."""
+    if _log.isEnabledFor(logging.INFO):
+        summary = summarize(request, response, user_id=user_id, seconds=seconds)
+        _log.info("%s", render(summary, in_colour=sys.stdout.isatty()))
+
+
+def log_unexpected(request: Request) -> None:
+    """Log the exception that is being handled, with its trace."""
+    _log.exception(
+        "%s %s failed unexpectedly (request %s)", request.method, request.path, request.id
+    )
+
+
+def log_warning(message: str) -> None:
+    """Log what an operator should know at the start."""
+    _log.warning("%s", message)
+
+
+def summarize(
+    request: Request, response: Response, *, user_id: str | None, seconds: float
+) -> dict[str, Any]:
+    """The fields of a request's summary, by Kinto's names."""
+    authn_type, _, uid = (user_id or "").partition(":")
+    return {
+        "agent": request.headers.get("user-agent"),
+        "authn_type": authn_type or None,
+        "code": response.status,
+        "errno": (response.body or {}).get("errno") if response.status >= 400 else None,
+        "lang": request.headers.get("accept-language"),
+        "method": request.method,
+        "path": request.path,
+        "querystring": dict(request.query),
+        "t": round(seconds * 1000),
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "uid": uid or None,
+    }
+
+
+def render(summary: Mapping[str, Any], *, in_colour: bool) -> str:
+    """The summary as a line of the classic log."""
+    query = "&".join(f"{name}={value}" for name, value in summary["querystring"].items())
+    target = summary["path"] + (f"?{query}" if query else "")
+    told = ("code", "method", "path", "querystring", "t")
+    others = " ".join(
+        f"{name}={_text(value)}" for name, value in sorted(summary.items()) if name not in told
+    )
+    status = _coloured(summary["code"]) if in_colour else summary["code"]
+    asked = _one_line(f'"{summary["method"]:<5} {target}"')
+    return f"{asked} {status} ({summary['t']} ms) request.summary {_one_line(others)}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "?"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _one_line(text: str) -> str:
+    """The text with control characters escaped, so that no client writes lines of the log."""
+    return "".join(
+        character if character.isprintable() else f"\\x{ord(character):02x}" for character in text
+    )
+
+
+def _coloured(status: int) -> str:
+    colour = _GREEN if status < 400 else _YELLOW if status < 500 else _RED
+    return f"{colour}{status}{_RESET}"

@@ -1,0 +1,1 @@
+"""What Kinto means: pure functions and values, without AWS, Chalice, clock or randomness."""

@@ -1,0 +1,46 @@
+"""Request and Response, as everything behind the edge sees them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+JsonObject = dict[str, Any]
+"""A JSON object as parsed. What is in it is the client's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, free of the gateway that brought it.
+
+    Attributes:
+        method: in upper case.
+        path: percent-decoded, from the version prefix on: `/v1/buckets/blog`.
+        query: the parameters as decoded, repetitions included.
+        headers: names in lower case.
+        body: the bytes as sent, empty where there are none.
+        base_url: scheme, host and any stage in front of `path`, without a slash at the end.
+        id: names this request in logs and events.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    base_url: str = "http://localhost"
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a Request.
+
+    Attributes:
+        status: the HTTP status code.
+        body: an object that is sent as JSON, or None where nothing is.
+        headers: without those of the connection and the content.
+    """
+
+    status: int
+    body: JsonObject | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,88 @@
+"""Addresses of objects and lists, without the version prefix: `/buckets/blog/groups/writers`."""
+
+from dataclasses import dataclass
+
+from chalicelib.protocol.kinds import Kind, children
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectUri:
+    """The address of one object.
+
+    Attributes:
+        kind: of the object.
+        ids: from its bucket's down to its own.
+    """
+
+    kind: Kind
+    ids: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The object's own id."""
+        return self.ids[-1]
+
+    @property
+    def list(self) -> "ListUri":
+        """The list that the object is in."""
+        return ListUri(self.kind, self.ids[:-1])
+
+    @property
+    def parent(self) -> "ObjectUri | None":
+        """The object that holds it; None for buckets."""
+        return self.list.parent
+
+    @property
+    def ancestors(self) -> "tuple[ObjectUri, ...]":
+        """What holds it, from the bucket down."""
+        return self.list.ancestors
+
+    @property
+    def lists(self) -> "tuple[ListUri, ...]":
+        """The lists that it holds."""
+        return tuple(ListUri(kind, self.ids) for kind in children(self.kind))
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether all its ids are such that an object can be there."""
+        return self.kind.is_id(self.id) and self.list.is_possible
+
+    def __str__(self) -> str:
+        """The path below the version prefix."""
+        return f"{self.list}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListUri:
+    """The address of a list.
+
+    Attributes:
+        kind: of the objects in it.
+        ids: of the objects that hold it, from the bucket down.
+    """
+
+    kind: Kind
+    ids: tuple[str, ...]
+
+    @property
+    def parent(self) -> ObjectUri | None:
+        """The object that holds the list; None for the list of buckets."""
+        return None if self.kind.parent is None else ObjectUri(self.kind.parent, self.ids)
+
+    @property
+    def ancestors(self) -> tuple[ObjectUri, ...]:
+        """What holds it, from the bucket down."""
+        return () if self.parent is None else (*self.parent.ancestors, self.parent)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether all its ids are such that a list can be there."""
+        return self.parent is None or self.parent.is_possible
+
+    def object(self, id: str) -> ObjectUri:
+        """The address of the object with this id."""
+        return ObjectUri(self.kind, (*self.ids, id))
+
+    def __str__(self) -> str:
+        """The path below the version prefix."""
+        return f"{self.parent or ''}/{self.kind.plural}"

@@ -1,0 +1,157 @@
+"""The clock of a list: its timestamp, its count, and the writes that may not be visible yet.
+
+Rule: `docs/architecture.md`, "The clock".
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from chalicelib.protocol.timestamps import Tick, tick
+from chalicelib.storage.items import RawItem
+from chalicelib.storage.keys import Key
+
+ROOT: Final = "root"
+"""What buckets are within."""
+
+CLOSED: Final = "closed"
+"""What the clock of a list is within whose parent is deleted: nothing is written to it."""
+
+MAX_LATEST_BYTES: Final = 1024
+"""A writer that finds more in `latest` first takes out what is visible by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write that the clock names, as its item may not be visible yet.
+
+    DynamoDB isolates reads item by item: after a transaction, the clock may be seen before the
+    object. An object of this version, or a newer one, is what a list must show.
+    """
+
+    id: str
+    version: int
+    last_modified: int
+    is_live: bool
+
+    def to_text(self) -> str:
+        """As the clock keeps it; the id is last, so it may hold anything."""
+        return f"{self.version}:{self.last_modified}:{'live' if self.is_live else 'dead'}:{self.id}"
+
+    @classmethod
+    def from_text(cls, text: str) -> "Write":
+        """What was kept so."""
+        version, last_modified, state, id = text.split(":", 3)
+        return cls(id, int(version), int(last_modified), state == "live")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A list's clock as stored.
+
+    Attributes:
+        timestamp: the list's, in ms; above all that its writes had.
+        count: live objects.
+        within: the incarnation of the list's parent, ROOT or CLOSED.
+        latest: the last writes, as Write.to_text gives them, oldest first.
+    """
+
+    timestamp: int
+    count: int
+    within: str
+    latest: tuple[str, ...] = ()
+
+    @property
+    def latest_bytes(self) -> int:
+        """How much `latest` holds."""
+        return sum(map(len, self.latest))
+
+    @property
+    def newest_writes(self) -> dict[str, Write]:
+        """The newest of the last writes of each id."""
+        writes = map(Write.from_text, self.latest)
+        return {write.id: write for write in sorted(writes, key=lambda write: write.version)}
+
+
+def clock_from_raw(raw: RawItem) -> Clock:
+    """The clock that DynamoDB answered."""
+    return Clock(
+        timestamp=int(raw["timestamp"]["N"]),
+        count=int(raw["count"]["N"]),
+        within=raw["within"]["S"],
+        latest=tuple(entry["S"] for entry in raw["latest"]["L"]),
+    )
+
+
+@dataclass(slots=True)
+class StagedClock:
+    """A clock in a unit of work: as it was read, and what the staged writes make of it.
+
+    Attributes:
+        key: where.
+        loaded: as read; None where there is none yet.
+        within: what it will be within.
+        timestamp: what it has come to.
+        first: the first timestamp given, which must be above the stored one ("first time").
+        grown: live objects more than before.
+        writes: to be named in `latest`.
+        is_opened: whether it begins anew, for an incarnation made in this unit.
+        is_held: whether a request was let through by the timestamp as read ("T as loaded").
+        kept: what is left of `latest`, where this unit took out what is visible.
+    """
+
+    key: Key
+    loaded: Clock | None
+    within: str
+    timestamp: int
+    first: int | None = None
+    grown: int = 0
+    writes: list[Write] = field(default_factory=list)
+    is_opened: bool = False
+    is_held: bool = False
+    kept: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, key: Key, loaded: Clock | None) -> "StagedClock":
+        """A clock on which nothing is staged."""
+        if loaded is None:
+            return cls(key, None, ROOT, 0)
+        return cls(key, loaded, loaded.within, loaded.timestamp)
+
+    @property
+    def count(self) -> int:
+        """The live objects of the list, staged ones included."""
+        return self.grown + (self.loaded.count if self.loaded and not self.is_opened else 0)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything to commit."""
+        return self.first is not None or self.is_closed
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether this unit ends the list."""
+        return self.loaded is not None and self.within == CLOSED != self.loaded.within
+
+    def tick(self, *, now_ms: int, given: int | None) -> Tick:
+        """The times of the next write, above every one before ("clock condition")."""
+        times = tick(self.timestamp, now_ms=now_ms, given=given)
+        self._move_to(times.timestamp)
+        return times
+
+    def open(self, within: str, at_ms: int) -> None:
+        """Begin anew for this incarnation, above the old timestamps ("clock stays")."""
+        self._move_to(max(at_ms, self.timestamp + 1))
+        self.within, self.is_opened = within, True
+        self.grown, self.writes, self.kept = 0, [], None
+
+    def close(self) -> None:
+        """Let nothing more be written within the list's incarnation ("closed clock")."""
+        self.within = CLOSED
+
+    def _move_to(self, timestamp: int) -> None:
+        self.timestamp = timestamp
+        self.first = timestamp if self.first is None else self.first
+
+    def names(self) -> dict[str, Any]:
+        """The new entries of `latest`, as an attribute value."""
+        return {"L": [{"S": write.to_text()} for write in self.writes]}

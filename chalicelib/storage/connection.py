@@ -1,0 +1,264 @@
+"""Calls of DynamoDB: in batches, in parallel, repeated where that is safe, within the time left.
+
+pynamodb's connection and its botocore client are one; botocore repeats nothing by itself, as a
+transaction that got no answer must be sent again as the same, whatever refuses it.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from botocore.exceptions import ClientError
+from pynamodb.connection import Connection
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.operand import Path
+from pynamodb.expressions.update import Action, Update
+
+from chalicelib.storage.failures import (
+    ConflictError,
+    NoAnswerError,
+    StorageError,
+    ThrottledError,
+    UnavailableError,
+    translated_failures,
+)
+from chalicelib.storage.items import RawItem
+from chalicelib.storage.keys import Key
+from chalicelib.storage.tables import Tables
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CONNECT_TIMEOUT_S: Final = 1.0
+READ_TIMEOUT_S: Final = 3.0
+ATTEMPT_S: Final = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 0.3
+"""What a call may take, and the answer after it: with less left, none is begun."""
+
+GET_KEYS: Final = 100
+"""Keys that one BatchGetItem takes."""
+
+_PARALLEL_CALLS: Final = 8
+_FIRST_PAUSE_S: Final = 0.02
+_LONGEST_PAUSE_S: Final = 0.6
+
+
+@dataclass(slots=True)
+class Deadline:
+    """Until when a request must be answered, and the pauses before its further attempts.
+
+    Attributes:
+        remaining_s: the seconds left.
+        pause: waits so many seconds.
+        jitter: a number from 0 to 1, another one each time.
+    """
+
+    remaining_s: Callable[[], float]
+    pause: Callable[[float], None] = time.sleep
+    jitter: Callable[[], float] = random.random
+    attempts: int = field(default=0, init=False)
+
+    def check(self, *, may_repeat: bool = True) -> None:
+        """Go on only if a call, and the answer after it, still fit in.
+
+        Raises:
+            UnavailableError: they don't.
+        """
+        if self.remaining_s() < ATTEMPT_S:
+            raise UnavailableError(may_repeat=may_repeat)
+
+    def wait(self, *, may_repeat: bool = True) -> None:
+        """Pause before another attempt: longer each time, and nobody as long as the other.
+
+        Raises:
+            UnavailableError: there is no time for another attempt.
+        """
+        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.attempts, 10))
+        self.attempts += 1
+        self.pause(longest * self.jitter())
+        self.check(may_repeat=may_repeat)
+
+
+def connect(region: str | None = None, endpoint_url: str | None = None) -> Connection:
+    """The connection of this container. The client is made at the first call."""
+    return Connection(
+        region=region,
+        host=endpoint_url,
+        connect_timeout_seconds=CONNECT_TIMEOUT_S,
+        read_timeout_seconds=READ_TIMEOUT_S,
+        max_retry_attempts=0,
+        max_pool_connections=64,
+    )
+
+
+def condition_of(condition: Condition | None, actions: Sequence[Action] = ()) -> dict[str, Any]:
+    """The arguments of a write for this condition and these updates."""
+    names: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
+    if condition is not None:
+        arguments["ConditionExpression"] = condition.serialize(names, values)
+    if actions:
+        arguments["UpdateExpression"] = Update(*actions).serialize(names, values)
+    if names:
+        arguments["ExpressionAttributeNames"] = {short: name for name, short in names.items()}
+    if values:
+        arguments["ExpressionAttributeValues"] = values
+    return arguments
+
+
+class Dynamo:
+    """The two tables of a stage, through one connection."""
+
+    def __init__(self, connection: Connection, tables: Tables) -> None:
+        """Keep both; nothing is called yet."""
+        self.tables = tables
+        self._connection = connection
+        self._threads: ThreadPoolExecutor | None = None
+
+    def get(self, keys: Iterable[Key], deadline: Deadline) -> dict[Key, RawItem]:
+        """The items of `objects` with these keys, strongly consistent, those that exist.
+
+        One BatchGetItem for each 100 keys, in parallel; no snapshot: item by item.
+
+        Raises:
+            UnavailableError: not all came in the time left.
+        """
+        wanted = list(dict.fromkeys(keys))
+        chunks = [wanted[start : start + GET_KEYS] for start in range(0, len(wanted), GET_KEYS)]
+        found: dict[Key, RawItem] = {}
+        for items in self.parallel(lambda chunk: self._get_chunk(chunk, deadline), chunks):
+            found.update(items)
+        return found
+
+    def _get_chunk(self, keys: Sequence[Key], deadline: Deadline) -> dict[Key, RawItem]:
+        table = self.tables.objects
+        asked = [{"parent": {"S": key.parent}, "id": {"S": key.id}} for key in keys]
+        found: dict[Key, RawItem] = {}
+        while asked:
+            request = {table: {"Keys": asked, "ConsistentRead": True}}
+            answer = self._read("BatchGetItem", {"RequestItems": request}, deadline)
+            for raw in answer.get("Responses", {}).get(table, []):
+                found[Key(raw["parent"]["S"], raw["id"]["S"])] = raw
+            asked = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+            if asked:
+                deadline.wait()
+        return found
+
+    def query(
+        self,
+        index: str,
+        parent: str,
+        *,
+        between: tuple[str, str],
+        ascending: bool,
+        limit: int | None,
+        attributes: Sequence[str],
+        deadline: Deadline,
+    ) -> Iterator[RawItem]:
+        """The index entries of a parent within a range of range keys, strongly consistent.
+
+        Lazy: the next megabyte is read only if it is asked for.
+
+        Args:
+            index: its name; its range key is `live` or `dead`.
+            parent: the hash key.
+            between: the range, both ends included.
+            ascending: the order.
+            limit: how many are wanted at most; None for all.
+            attributes: which ones are wanted.
+            deadline: of the request.
+
+        Raises:
+            UnavailableError: the time left doesn't allow the next call.
+        """
+        range_key = "live" if "live" in attributes else "dead"
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        condition = (Path("parent") == {"S": parent}) & Path(range_key).between(
+            {"S": between[0]}, {"S": between[1]}
+        )
+        arguments: dict[str, Any] = {
+            "TableName": self.tables.objects,
+            "IndexName": index,
+            "ConsistentRead": True,
+            "ScanIndexForward": ascending,
+            "KeyConditionExpression": condition.serialize(names, values),
+            "ProjectionExpression": ", ".join(
+                names.setdefault(name, f"#{len(names)}") for name in attributes
+            ),
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
+        }
+        arguments["ExpressionAttributeNames"] = {short: name for name, short in names.items()}
+        while limit is None or limit > 0:
+            if limit is not None:
+                arguments["Limit"] = limit
+            answer = self._read("Query", arguments, deadline)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            limit = None if limit is None else limit - len(answer["Items"])
+
+    def transact(self, actions: Sequence[dict[str, Any]], token: str, deadline: Deadline) -> None:
+        """Carry out all of these actions, or none.
+
+        After an attempt without an answer the same is sent again with its token, whatever refuses
+        it but a condition: only that shows that it can't be carried out any more
+        ("same token", "token to the end").
+
+        Raises:
+            ConflictError: refused, and nothing is or will be carried out.
+            UnavailableError: the time is over; `may_repeat` tells whether the outcome is known.
+        """
+        arguments = {"TransactItems": list(actions), "ClientRequestToken": token}
+        is_open = False
+        while True:
+            deadline.check(may_repeat=not is_open)
+            try:
+                return self._write("TransactWriteItems", arguments)
+            except NoAnswerError:
+                is_open = True
+            except ConflictError as conflict:
+                if conflict.by_condition or not is_open:
+                    raise
+            except ThrottledError:
+                pass
+            deadline.wait(may_repeat=not is_open)
+
+    def keeps(self, table: str, raw: RawItem, deadline: Deadline) -> bool:
+        """Whether a table takes this item, which is all key, and gives it back."""
+        asked = {table: {"Keys": [raw], "ConsistentRead": True}}
+        try:
+            deadline.check()
+            self._write("PutItem", {"TableName": table, "Item": raw})
+            answer = self._read("BatchGetItem", {"RequestItems": asked}, deadline)
+        except (StorageError, ClientError):
+            return False
+        return bool(answer["Responses"][table] == [raw])
+
+    def parallel(self, call: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
+        """The results of a call for each of these arguments, in their order."""
+        if len(arguments) < 2:
+            return [call(argument) for argument in arguments]
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_PARALLEL_CALLS, thread_name_prefix="dynamodb")
+        return list(self._threads.map(call, arguments))
+
+    def _read(
+        self, operation: str, arguments: dict[str, Any], deadline: Deadline
+    ) -> dict[str, Any]:
+        while True:
+            deadline.check()
+            try:
+                with translated_failures():
+                    return self._connection.dispatch(operation, arguments)
+            except (ThrottledError, NoAnswerError):
+                deadline.wait()
+
+    def _write(self, operation: str, arguments: dict[str, Any]) -> None:
+        with translated_failures():
+            self._connection.dispatch(operation, arguments)

@@ -1,0 +1,220 @@
+"""An object to an item and back, without loss. Rule: `docs/architecture.md`, "Data model"."""
+
+import json
+import zlib
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
+from chalicelib.protocol.messages import JsonObject
+from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
+from chalicelib.storage.keys import Key, time_key
+
+RawItem: TypeAlias = "dict[str, dict[str, Any]]"
+"""An item as DynamoDB's API has it: attribute values by name."""
+
+MAX_ITEM_BYTES: Final = 400 * 1024
+"""DynamoDB's limit of an item together with its entries in local indexes. No emulator checks."""
+
+MAX_BODY_BYTES: Final = 4 * 1024 * 1024
+"""JSON of one object before compression."""
+
+MAX_ANSWER_BYTES: Final = 5_500_000
+"""JSON of one object as a string in JSON: an answer of Lambda is one, and ends at 6 MB."""
+
+INDEXED_BODY_BYTES: Final = 32 * 1024
+"""A greater body is in an attribute that no index projects, as its copy would count again."""
+
+COMPRESSED_FROM_BYTES: Final = 1024
+"""Below one write unit, compression saves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What an event must tell of a write, beside the images.
+
+    Attributes:
+        user_id: who asked for it; None for the anonymous.
+        request_id: of the request, or of the batch around it.
+        by_list: whether the request's address was the list's.
+        timestamp: the list's before the write, in ms.
+        silent: whether no event tells of it.
+    """
+
+    user_id: str | None
+    request_id: str
+    by_list: bool
+    timestamp: int
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An object or tombstone as stored.
+
+    Attributes:
+        key: where.
+        is_live: whether it is an object, and no tombstone.
+        last_modified: ms since the epoch.
+        version: the list's timestamp at this write; no two writes of an item share it.
+        within: the incarnation of its parent that it was written in.
+        incarnation: its own, of a bucket or collection that is live.
+        permissions: of an object.
+        body: its JSON text, compressed if it is bytes; None where an index lacks it.
+    """
+
+    key: Key
+    is_live: bool
+    last_modified: int
+    version: int
+    within: str
+    incarnation: str | None = None
+    permissions: Permissions | None = None
+    body: str | bytes | None = None
+
+    @property
+    def data(self) -> JsonObject:
+        """The parsed body."""
+        data: JsonObject = json.loads(decode_body(self.body))
+        return data
+
+    def to_stored(self) -> StoredObject | Tombstone:
+        """The object or tombstone in this item."""
+        if not self.is_live:
+            return Tombstone(self.key.id, self.last_modified)
+        return StoredObject(self.key.id, self.last_modified, self.data, self.permissions or {})
+
+
+def encode_body(data: JsonObject) -> str | bytes:
+    """JSON text, or the same compressed where that is smaller.
+
+    Raises:
+        ProtocolError: REQUEST_TOO_LARGE for more JSON than an answer can carry.
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    plain = text.encode()
+    if len(plain) < COMPRESSED_FROM_BYTES:
+        return text
+    if len(plain) > MAX_BODY_BYTES or answer_bytes(plain) > MAX_ANSWER_BYTES:
+        raise ProtocolError(REQUEST_TOO_LARGE)
+    compressed = zlib.compress(plain)
+    return compressed if len(compressed) < len(plain) else text
+
+
+def decode_body(body: str | bytes | None) -> bytes:
+    """The JSON that was encoded so, in UTF-8; none makes an empty object."""
+    if isinstance(body, bytes):
+        return zlib.decompress(body)
+    return (body or "{}").encode()
+
+
+def answer_bytes(plain: bytes) -> int:
+    """What this JSON takes in an answer of Lambda, a string in JSON: a quote takes two bytes.
+
+    Control characters are escaped in JSON already.
+    """
+    return len(plain) + plain.count(b'"') + plain.count(b"\\")
+
+
+def to_raw(item: Item, cause: Cause) -> RawItem:
+    """The item as DynamoDB stores it.
+
+    Raises:
+        ProtocolError: REQUEST_TOO_LARGE where it is more than an item can hold.
+    """
+    raw: RawItem = {
+        "parent": {"S": item.key.parent},
+        "id": {"S": item.key.id},
+        "last_modified": {"N": str(item.last_modified)},
+        "version": {"N": str(item.version)},
+        "within": {"S": item.within},
+        "cause": {"M": _cause_to_raw(cause)},
+        "live" if item.is_live else "dead": {
+            "S": time_key(item.within, item.last_modified, item.key.id)
+        },
+    }
+    if item.is_live:
+        raw[_body_attribute(item.body)] = (
+            {"B": item.body} if isinstance(item.body, bytes) else {"S": item.body}
+        )
+        raw["permissions"] = {
+            "M": {
+                name: {"L": [{"S": principal} for principal in principals]}
+                for name, principals in (item.permissions or {}).items()
+            }
+        }
+    if item.incarnation is not None:
+        raw["incarnation"] = {"S": item.incarnation}
+    if stored_bytes(raw) > MAX_ITEM_BYTES:
+        raise ProtocolError(REQUEST_TOO_LARGE)
+    return raw
+
+
+def _body_attribute(body: str | bytes | None) -> str:
+    size = len(body.encode()) if isinstance(body, str) else len(body or b"")
+    return "large_body" if size > INDEXED_BODY_BYTES else "body"
+
+
+def _cause_to_raw(cause: Cause) -> RawItem:
+    raw: RawItem = {
+        "request_id": {"S": cause.request_id},
+        "by_list": {"BOOL": cause.by_list},
+        "timestamp": {"N": str(cause.timestamp)},
+        "silent": {"BOOL": cause.silent},
+    }
+    if cause.user_id is not None:
+        raw["user_id"] = {"S": cause.user_id}
+    return raw
+
+
+def from_raw(raw: RawItem) -> Item:
+    """The item that DynamoDB answered, of the table."""
+    body = raw.get("body") or raw.get("large_body")
+    return Item(
+        key=Key(raw["parent"]["S"], raw["id"]["S"]),
+        is_live="live" in raw,
+        last_modified=int(raw["last_modified"]["N"]),
+        version=int(raw["version"]["N"]),
+        within=raw["within"]["S"],
+        incarnation=raw["incarnation"]["S"] if "incarnation" in raw else None,
+        permissions=_permissions_from_raw(raw.get("permissions")),
+        body=_only_value(body) if body else None,
+    )
+
+
+def _permissions_from_raw(raw: dict[str, Any] | None) -> Permissions:
+    return {
+        name: tuple(principal["S"] for principal in principals["L"])
+        for name, principals in (raw or {"M": {}})["M"].items()
+    }
+
+
+def _only_value(attribute: dict[str, Any]) -> Any:
+    (value,) = attribute.values()
+    return value
+
+
+def stored_bytes(raw: RawItem) -> int:
+    """What DynamoDB counts for an item: its attributes, and again what its index holds of it."""
+    whole = sum(_attribute_bytes(name, value) for name, value in raw.items())
+    indexed = ("parent", "id", "live", "dead", "version", "body")
+    return whole + sum(_attribute_bytes(name, raw[name]) for name in indexed if name in raw)
+
+
+def _attribute_bytes(name: str, value: dict[str, Any]) -> int:
+    return len(name.encode()) + _value_bytes(value)
+
+
+def _value_bytes(value: dict[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    if kind == "S":
+        return len(content.encode())
+    if kind == "B":
+        return len(content)
+    if kind == "N":
+        return len(content) // 2 + 2
+    if kind == "L":
+        return 3 + sum(1 + _value_bytes(element) for element in content)
+    if kind == "M":
+        return 3 + sum(1 + _attribute_bytes(name, element) for name, element in content.items())
+    return 1

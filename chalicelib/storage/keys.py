@@ -1,0 +1,112 @@
+"""Hash and range keys, from the addresses of objects and lists.
+
+Rule: `docs/architecture.md`, "Data model".
+"""
+
+from typing import Final, NamedTuple
+
+from chalicelib.protocol.kinds import BUCKET
+from chalicelib.protocol.pagination import Position
+from chalicelib.protocol.uris import ListUri, ObjectUri
+
+CLOCK_ID: Final = ".clock"
+"""Range key of a list's clock. No object's id begins with a dot."""
+
+MAX_PRINCIPAL_BYTES: Final = 1024
+"""A longer string can be in permissions, but is nobody's name: it gets no access row."""
+
+_LAST: Final = "\U0010ffff"
+_TIME_DIGITS: Final = 16
+_END_OF_TIME: Final = 10**_TIME_DIGITS - 1
+
+
+class Key(NamedTuple):
+    """The primary key of an item of `objects`."""
+
+    parent: str
+    id: str
+
+
+def object_key(uri: ObjectUri) -> Key:
+    """The key of an object or its tombstone.
+
+    Each bucket has a parent of its own, as every request reads its bucket and one parent is one
+    partition.
+    """
+    if uri.kind is BUCKET:
+        return Key(f"#bucket:{uri.id}", uri.id)
+    return Key(_parent(uri.list), uri.id)
+
+
+def clock_key(uri: ListUri) -> Key:
+    """The key of a list's clock."""
+    return Key(_parent(uri), CLOCK_ID)
+
+
+def _parent(uri: ListUri) -> str:
+    return f"{uri.parent or ''}#{uri.kind.name}"
+
+
+def access_object(key: Key) -> str:
+    """The range key in `access` of the rows for this object."""
+    return f"{key.parent}/{key.id}"
+
+
+def member_object(key: Key) -> str:
+    """The range key in `access` of the rows for the members of this group."""
+    return f"member:{access_object(key)}"
+
+
+def time_key(within: str, last_modified: int, id: str) -> str:
+    """The range key in an index: what is within one incarnation, by time, and by id where equal.
+
+    The id makes every place in the order one that a query can begin at.
+    """
+    return f"{within}#{last_modified:0{_TIME_DIGITS}}#{id}"
+
+
+def position_of(time_key: str) -> Position:
+    """The place in the list that a range key of an index marks."""
+    _within, time, id = time_key.rsplit("#", 2)
+    return Position(int(time), id)
+
+
+class TimeRange(NamedTuple):
+    """The range keys of an index from `lowest` to `highest`, both included."""
+
+    lowest: str
+    highest: str
+
+    def __contains__(self, key: object) -> bool:
+        """Whether this range key is in the range."""
+        return isinstance(key, str) and self.lowest <= key <= self.highest
+
+
+def time_range(
+    within: str,
+    *,
+    since: int | None = None,
+    before: int | None = None,
+    above: Position | None = None,
+    below: Position | None = None,
+) -> TimeRange:
+    """The range of what is strictly between these times, and these positions."""
+    after_time = 0 if since is None else _in_time(since + 1)
+    until_time = _END_OF_TIME if before is None else _in_time(before - 1)
+    lowest, highest = time_key(within, after_time, ""), time_key(within, until_time, _LAST)
+    if before is not None and before <= 0:
+        highest = f"{within}#"  # before the first time there is
+    if above is not None:
+        lowest = max(lowest, time_key(within, above.last_modified, above.id) + "\0")
+    if below is not None:
+        highest = min(highest, _predecessor(time_key(within, below.last_modified, below.id)))
+    return TimeRange(lowest, highest)
+
+
+def _in_time(timestamp: int) -> int:
+    return min(max(timestamp, 0), _END_OF_TIME)
+
+
+def _predecessor(key: str) -> str:
+    """A string below this key and above all keys that are."""
+    return key[:-1] + chr(ord(key[-1]) - 1) + _LAST

@@ -1,0 +1,417 @@
+"""The unit of work: load in one call, decide, stage, commit in one.
+
+A request is a transaction: all that it stages is written, or nothing
+(`docs/architecture.md`, "The life of a request").
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any, Final
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.operand import Path
+from pynamodb.expressions.update import Action
+
+from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
+from chalicelib.protocol.messages import JsonObject
+from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
+from chalicelib.protocol.uris import ListUri, ObjectUri
+from chalicelib.storage import access
+from chalicelib.storage.clock import (
+    MAX_LATEST_BYTES,
+    ROOT,
+    StagedClock,
+    Write,
+    clock_from_raw,
+)
+from chalicelib.storage.connection import Deadline, Dynamo, condition_of
+from chalicelib.storage.failures import ConflictError
+from chalicelib.storage.items import Cause, Item, encode_body, from_raw, stored_bytes, to_raw
+from chalicelib.storage.keys import Key, clock_key, object_key
+from chalicelib.storage.lists import Page, PageRange, read_page
+
+MAX_ACTIONS: Final = 100
+MAX_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
+
+PROBE: Final = "#heartbeat"
+"""Key of the item that heartbeats write, in both tables; it is in no index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the writes of a request come from, for their causes.
+
+    Attributes:
+        user_id: None for the anonymous.
+        request_id: of the request.
+        by_list: whether its address is a list's.
+    """
+
+    user_id: str | None = None
+    request_id: str = ""
+    by_list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StagedObject:
+    """An object as it will be, and why."""
+
+    uri: ObjectUri
+    item: Item
+    cause: Cause
+
+
+class UnitOfWork:
+    """What one attempt to carry out a request has read, and will write."""
+
+    def __init__(self, dynamo: Dynamo, deadline: Deadline, now_ms: Callable[[], int]) -> None:
+        """Begin with nothing read and nothing staged.
+
+        Args:
+            dynamo: the tables.
+            deadline: of the request.
+            now_ms: this host's clock, in ms since the epoch.
+        """
+        self._dynamo = dynamo
+        self._deadline = deadline
+        self._now_ms = now_ms
+        self._items: dict[Key, Item | None] = {}
+        self._clocks: dict[Key, StagedClock] = {}
+        self._staged: dict[Key, StagedObject] = {}
+
+    # Reading
+
+    def load(self, objects: Iterable[ObjectUri], lists: Iterable[ListUri] = ()) -> None:
+        """Read these objects, and the clocks of these lists, in one round trip.
+
+        What was read before is not read again, and what can't be there is not asked for.
+
+        Raises:
+            UnavailableError: there was no answer in the time left.
+        """
+        items = {object_key(uri) for uri in objects if uri.is_possible} - self._items.keys()
+        clocks = {clock_key(uri) for uri in lists if uri.is_possible} - self._clocks.keys()
+        if not items and not clocks:
+            return
+        found = self._dynamo.get(sorted(items | clocks), self._deadline)
+        for key in items:
+            self._items[key] = from_raw(found[key]) if key in found else None
+        for key in clocks:
+            loaded = clock_from_raw(found[key]) if key in found else None
+            self._clocks[key] = StagedClock.of(key, loaded)
+
+    def find(self, uri: ObjectUri) -> StoredObject | Tombstone | None:
+        """The object or its tombstone, as read or as staged; None where there is neither.
+
+        What was written within another incarnation of the parent is not there ("within").
+        """
+        item = self._visible(uri)
+        return None if item is None else item.to_stored()
+
+    def permissions(self, uri: ObjectUri) -> Permissions | None:
+        """The permissions of the object; None where there is none."""
+        item = self._visible(uri)
+        return None if item is None or not item.is_live else item.permissions or {}
+
+    def timestamp(self, uri: ListUri) -> int:
+        """The list's timestamp, staged writes included; 0 of a list that nobody has used."""
+        return self._clock(uri).timestamp
+
+    def read_page(self, uri: ListUri, wanted: PageRange) -> Page:
+        """A page of a list whose clock was loaded before ("clock first").
+
+        Raises:
+            UnavailableError: the time left didn't allow to read it to its end.
+        """
+        clock = self._clock(uri)
+        if clock.loaded is None:
+            return Page([], 0, None)
+        return read_page(
+            self._dynamo, self._deadline, parent=clock.key.parent, clock=clock.loaded, wanted=wanted
+        )
+
+    def check_tables(self) -> tuple[bool, bool]:
+        """Whether `objects`, and `access`, take a small write and give it back."""
+        tables = self._dynamo.tables
+        probes = [
+            (tables.objects, {"parent": {"S": PROBE}, "id": {"S": PROBE}}),
+            (tables.access, {"principal": {"S": PROBE}, "object": {"S": PROBE}}),
+        ]
+        storage, permission = self._dynamo.parallel(
+            lambda probe: self._dynamo.keeps(*probe, self._deadline), probes
+        )
+        return storage, permission
+
+    def _item(self, uri: ObjectUri) -> Item | None:
+        """The item as staged or read; the API asks only for what it has loaded."""
+        if not uri.is_possible:
+            return None
+        key = object_key(uri)
+        staged = self._staged.get(key)
+        return staged.item if staged else self._items[key]
+
+    def _visible(self, uri: ObjectUri) -> Item | None:
+        item = self._item(uri)
+        if item is None or item.within != self._within(uri.list):
+            return None
+        return item
+
+    def _within(self, uri: ListUri) -> str | None:
+        """The incarnation of a list's parent; None where that isn't there."""
+        if uri.parent is None:
+            return ROOT
+        parent = self._visible(uri.parent)
+        return parent.incarnation if parent is not None and parent.is_live else None
+
+    def _clock(self, uri: ListUri) -> StagedClock:
+        """The clock of a list whose parent is there.
+
+        Raises:
+            ConflictError: it is not within the parent as read; both were read while one changed.
+        """
+        clock = self._clocks[clock_key(uri)]
+        if clock.within != self._within(uri):
+            raise ConflictError(f"the clock of {uri} is not within its parent as read")
+        return clock
+
+    # Staging
+
+    def put(
+        self,
+        uri: ObjectUri,
+        data: JsonObject,
+        permissions: Permissions,
+        *,
+        origin: Origin,
+        last_modified: int | None = None,
+    ) -> StoredObject:
+        """Stage an object, created or replaced, and give it as it will be.
+
+        Its parents, its list's clock, itself and the clocks of its own lists must be loaded.
+
+        Args:
+            uri: the address.
+            data: all of its properties.
+            permissions: all of them.
+            origin: where the write comes from.
+            last_modified: the client's timestamp, where it is honoured.
+
+        Raises:
+            ProtocolError: REQUEST_TOO_LARGE where an item can't hold it.
+            ConflictError: what was read doesn't fit together.
+        """
+        clock = self._clock(uri.list)
+        old = self._visible(uri)
+        is_new = old is None or not old.is_live
+        before = clock.timestamp
+        times = clock.tick(now_ms=self._now_ms(), given=last_modified)
+        item = Item(
+            key=object_key(uri),
+            is_live=True,
+            last_modified=times.last_modified,
+            version=times.timestamp,
+            within=clock.within,
+            incarnation=self._incarnation(uri, None if is_new else old, at_ms=times.timestamp),
+            permissions=permissions,
+            body=encode_body(data),
+        )
+        self._stage(uri, item, clock, before, origin, grown=int(is_new))
+        return StoredObject(uri.id, times.last_modified, data, permissions)
+
+    def delete(
+        self, uri: ObjectUri, *, origin: Origin, last_modified: int | None = None
+    ) -> Tombstone:
+        """Stage the tombstone of an object that is there, and end the lists that it holds.
+
+        Raises:
+            ConflictError: what was read doesn't fit together.
+        """
+        clock = self._clock(uri.list)
+        for below in uri.lists:
+            self._clock(below).close()
+        before = clock.timestamp
+        times = clock.tick(now_ms=self._now_ms(), given=last_modified)
+        item = Item(
+            key=object_key(uri),
+            is_live=False,
+            last_modified=times.last_modified,
+            version=times.timestamp,
+            within=clock.within,
+        )
+        self._stage(uri, item, clock, before, origin, grown=-1)
+        return Tombstone(uri.id, times.last_modified)
+
+    def hold(self, uri: ListUri) -> None:
+        """Commit only if the list's timestamp is then as it was read ("T as loaded")."""
+        self._clock(uri).is_held = True
+
+    def _incarnation(self, uri: ObjectUri, old: Item | None, *, at_ms: int) -> str | None:
+        """That of what is there, or a new one, for which the lists below begin anew."""
+        if not uri.lists:
+            return None
+        if old is not None:
+            return old.incarnation
+        incarnation = token_hex(8)
+        for below in uri.lists:
+            self._clocks[clock_key(below)].open(incarnation, at_ms)
+        return incarnation
+
+    def _stage(
+        self,
+        uri: ObjectUri,
+        item: Item,
+        clock: StagedClock,
+        before: int,
+        origin: Origin,
+        *,
+        grown: int,
+    ) -> None:
+        clock.grown += grown
+        clock.writes = [write for write in clock.writes if write.id != uri.id]
+        clock.writes.append(Write(uri.id, item.version, item.last_modified, item.is_live))
+        cause = Cause(origin.user_id, origin.request_id, origin.by_list, before)
+        self._staged[item.key] = StagedObject(uri, item, cause)
+
+    # Committing
+
+    def commit(self) -> None:
+        """Write all that was staged, each object only if it is still as it was read.
+
+        One TransactWriteItems, all or nothing, with a new token. Access rows that don't fit in
+        are put before it ("rows first").
+
+        Raises:
+            ConflictError: something was not as it was read; run the request again.
+            ProtocolError: REQUEST_TOO_LARGE where it is more than a transaction can hold.
+            UnavailableError: the time is over.
+        """
+        if not self._staged:
+            return
+        self._shorten_latest()
+        objects = [self._object_action(staged) for staged in self._staged.values()]
+        clocks = [_clock_action(clock, self._dynamo) for clock in self._changed_clocks()]
+        rows = [row for staged in self._staged.values() for row in self._rows(staged)]
+        size = sum(stored_bytes(action["Put"]["Item"]) for action in objects)
+        if len(objects) + len(clocks) > MAX_ACTIONS or size > MAX_TRANSACTION_BYTES:
+            raise ProtocolError(REQUEST_TOO_LARGE)
+        actions = [*objects, *clocks]
+        if len(actions) + len(rows) > MAX_ACTIONS:
+            self._put_rows_first(rows)
+        else:
+            table = self._dynamo.tables.access
+            actions += [access.put_action(table, row) for row in rows]
+        self._dynamo.transact(actions, uuid.uuid4().hex, self._deadline)
+
+    def _changed_clocks(self) -> Iterator[StagedClock]:
+        return (clock for clock in self._clocks.values() if clock.is_changed)
+
+    def _object_action(self, staged: StagedObject) -> dict[str, Any]:
+        read = self._items[staged.item.key]
+        return {
+            "Put": {
+                "TableName": self._dynamo.tables.objects,
+                "Item": to_raw(staged.item, staged.cause),
+                **condition_of(as_read(read)),
+            }
+        }
+
+    def _rows(self, staged: StagedObject) -> list[access.Row]:
+        read = self._items[staged.item.key]
+        if read is not None and not (read.is_live and read.within == staged.item.within):
+            read = None
+        return access.rows_to_put(staged.uri, staged.item, read)
+
+    def _put_rows_first(self, rows: list[access.Row]) -> None:
+        chunks = [rows[start : start + MAX_ACTIONS] for start in range(0, len(rows), MAX_ACTIONS)]
+        self._dynamo.parallel(self._put_row_chunk, chunks)
+
+    def _put_row_chunk(self, rows: list[access.Row]) -> None:
+        table = self._dynamo.tables.access
+        while rows:
+            actions = [access.put_action(table, row, unless_newer=True) for row in rows]
+            try:
+                self._dynamo.transact(actions, uuid.uuid4().hex, self._deadline)
+                return
+            except ConflictError as conflict:
+                rows = [row for index, row in enumerate(rows) if index not in conflict.failed]
+                self._deadline.wait()
+
+    def _shorten_latest(self) -> None:
+        """Where a clock names much, keep only what isn't visible yet in that version.
+
+        It is read by key: one more round trip, for all such clocks together.
+        """
+        long = [
+            clock
+            for clock in self._changed_clocks()
+            if clock.loaded
+            and clock.first is not None
+            and not clock.is_opened
+            and clock.loaded.latest_bytes > MAX_LATEST_BYTES
+        ]
+        named = {clock.key: clock.loaded.newest_writes for clock in long if clock.loaded}
+        keys = [Key(key.parent, id) for key, writes in named.items() for id in writes]
+        if not keys:
+            return
+        found = self._dynamo.get(keys, self._deadline)
+        for clock in long:
+            clock.kept = tuple(
+                write.to_text()
+                for write in named[clock.key].values()
+                if not _is_visible(write, found.get(Key(clock.key.parent, write.id)))
+            )
+
+
+def _is_visible(write: Write, raw: dict[str, Any] | None) -> bool:
+    return raw is not None and int(raw["version"]["N"]) >= write.version
+
+
+def as_read(read: Item | None) -> Condition:
+    """The condition that an item is as it was read, or still missing ("as read", "version").
+
+    It covers the object and its tombstone, as both are one item ("one item").
+    """
+    if read is None:
+        return Path("parent").does_not_exist()
+    return Path("version") == read.version
+
+
+def _clock_action(clock: StagedClock, dynamo: Dynamo) -> dict[str, Any]:
+    """The update of a clock under its conditions."""
+    timestamp, within = Path("timestamp"), Path("within")
+    condition: Condition
+    if clock.loaded is None:
+        condition = Path("parent").does_not_exist()
+    else:
+        condition = within == clock.loaded.within  # "closed clock"
+        if clock.first is not None:
+            condition &= timestamp < clock.first  # "clock condition", "first time"
+        if clock.is_held or clock.kept is not None:
+            condition &= timestamp == clock.loaded.timestamp  # "T as loaded"
+    return {
+        "Update": {
+            "TableName": dynamo.tables.objects,
+            "Key": {"parent": {"S": clock.key.parent}, "id": {"S": clock.key.id}},
+            **condition_of(condition, _clock_updates(clock)),
+        }
+    }
+
+
+def _clock_updates(clock: StagedClock) -> list[Action]:
+    count, latest = Path("count"), Path("latest")
+    updates: list[Action] = [Path("within").set(clock.within)]
+    if clock.first is not None:
+        updates.append(Path("timestamp").set(clock.timestamp))
+    if clock.loaded is None or clock.is_opened:
+        return [*updates, count.set(clock.grown), latest.set(clock.names())]
+    if clock.kept is not None:
+        kept = {"L": [{"S": text} for text in clock.kept]}
+        names = {"L": [*kept["L"], *clock.names()["L"]]}
+        updates.append(latest.set(names))
+    elif clock.writes:
+        updates.append(latest.set(latest.append(clock.names())))  # "carried on"
+    if clock.grown:
+        updates.append(count.add({"N": str(clock.grown)}))
+    return updates
