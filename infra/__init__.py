@@ -1,0 +1,1 @@
+"""What the service runs on: the tables, deploying, the local server."""

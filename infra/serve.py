@@ -1,0 +1,134 @@
+"""The local server: `python -m infra.serve`.
+
+From the environment: PORT (8888; 0 takes any free one); EPHEMERAL=1 keeps nothing, or else the
+data are in `.local/`; AWS_ENDPOINT_URL names a DynamoDB to be used in the place of the embedded
+emulator; and every KINTO_ setting.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chalicelib.settings import Settings, SettingsError
+from infra.emulator import EmulatorError, emulator
+
+DATA_FOLDER = Path(".local")
+CONFIG = Path(__file__).parents[1] / ".chalice" / "config.json"
+
+_LAST_REQUESTS_S = 10.0
+
+
+class StartError(Exception):
+    """Why the server can't start, in one line."""
+
+
+def main() -> int:
+    """Serve until Ctrl-C or SIGTERM; gives the exit status."""
+    try:
+        _serve()
+    except KeyboardInterrupt:
+        return 130
+    except ModuleNotFoundError as error:
+        why = f"the Python module {error.name} is missing: `make serve` installs it"
+    except (StartError, SettingsError, EmulatorError) as error:
+        why = str(error)
+    else:
+        return 0
+    print(f"kinto-serverless: {why}", file=sys.stderr)
+    return 1
+
+
+def _serve() -> None:
+    # Imported here, so that main() can name what isn't installed; the application last, as it
+    # reads the environment.
+    from chalice.config import Config
+
+    from infra.gateway import local_gateway
+    from infra.server import LocalServer
+
+    stage = Settings.from_environment(os.environ).stage
+    keeps = _keeps_data()
+    port = _port()
+    try:
+        server = LocalServer(port)
+    except OSError as error:
+        raise StartError(f"port {port} can't be used: {error.strerror}") from error
+    with server, _dynamodb(keeps=keeps):
+        _create_tables(stage)
+        from app import app
+
+        config = json.loads(CONFIG.read_text(encoding="utf-8"))
+        server.start(local_gateway(app, Config(stage, config_from_disk=config)))
+        _wait_for_signal(f"Serving on {server.url}")
+        if cut_off := server.stop(_LAST_REQUESTS_S):
+            print(f"kinto-serverless: {cut_off} requests were cut off", file=sys.stderr)
+
+
+def _port() -> int:
+    text = os.environ.get("PORT") or "8888"
+    if not (text.isascii() and text.isdecimal() and int(text) < 65536):
+        raise StartError(f"PORT={text!r} is not a port")
+    return int(text)
+
+
+def _keeps_data() -> bool:
+    text = os.environ.get("EPHEMERAL") or "0"
+    if text not in ("0", "1"):
+        raise StartError(f"EPHEMERAL={text!r} is neither 1 nor 0")
+    return text == "0"
+
+
+@contextmanager
+def _dynamodb(*, keeps: bool) -> Iterator[None]:
+    """Have the environment lead to DynamoDB: where it does already, or to an emulator."""
+    if os.environ.get("AWS_ENDPOINT_URL"):
+        yield
+        return
+    with emulator(DATA_FOLDER if keeps else None) as url:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]  # a profile, a token, an endpoint of a single service
+        os.environ |= {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_REGION": "us-east-1",
+            "no_proxy": ",".join([*_proxy_exceptions(), "127.0.0.1"]),
+        }
+        yield
+
+
+def _proxy_exceptions() -> list[str]:
+    text = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    return [text] if text else []
+
+
+def _create_tables(stage: str) -> None:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from infra.tables import create_tables
+
+    impatient = Config(connect_timeout=2, retries={"total_max_attempts": 2})
+    try:
+        create_tables(boto3.client("dynamodb", config=impatient), stage)
+    except (BotoCoreError, ClientError) as error:
+        raise StartError(f"the tables can't be created: {error}") from error
+
+
+def _wait_for_signal(announcement: str) -> None:
+    """Say that we are ready, and wait for Ctrl-C or SIGTERM. Later ones change nothing."""
+    end, begin = os.pipe()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os.write(begin, b"."))
+    print(announcement, flush=True)
+    os.read(end, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

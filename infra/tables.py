@@ -1,0 +1,68 @@
+"""The tables on any endpoint, made from the template that production uses."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TEMPLATE = Path(__file__).with_name("data.yaml")
+
+_CREATED_WITH = (
+    "TableName",
+    "AttributeDefinitions",
+    "KeySchema",
+    "LocalSecondaryIndexes",
+    "BillingMode",
+)
+
+
+def table_resources(stage: str) -> dict[str, dict[str, Any]]:
+    """The properties of the template's tables by logical id, with the names of this stage."""
+    resources = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))["Resources"]
+    return {
+        logical_id: _of_stage(resource["Properties"], stage)
+        for logical_id, resource in resources.items()
+        if resource["Type"] == "AWS::DynamoDB::Table"
+    }
+
+
+def create_tables(client: Any, stage: str) -> None:
+    """Create the tables of a stage where they are missing; existing ones stay as they are.
+
+    What protects data in production (backups, deletion protection, encryption) is left out.
+
+    Args:
+        client: of boto3, for DynamoDB.
+        stage: names the tables.
+    """
+    for properties in table_resources(stage).values():
+        _create_table(client, properties)
+        if "TimeToLiveSpecification" in properties:
+            _enable_expiry(client, properties)
+
+
+def _of_stage(properties: dict[str, Any], stage: str) -> dict[str, Any]:
+    name = properties["TableName"]["Fn::Sub"].replace("${Stage}", stage)
+    return {**properties, "TableName": name}
+
+
+def _create_table(client: Any, properties: dict[str, Any]) -> None:
+    arguments = {name: properties[name] for name in _CREATED_WITH if name in properties}
+    if "StreamSpecification" in properties:
+        arguments["StreamSpecification"] = {
+            "StreamEnabled": True,
+            **properties["StreamSpecification"],
+        }
+    with suppress(client.exceptions.ResourceInUseException):
+        client.create_table(**arguments)
+    client.get_waiter("table_exists").wait(TableName=properties["TableName"])
+
+
+def _enable_expiry(client: Any, properties: dict[str, Any]) -> None:
+    name = properties["TableName"]
+    state = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+    if state["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
+        client.update_time_to_live(
+            TableName=name, TimeToLiveSpecification=properties["TimeToLiveSpecification"]
+        )

@@ -1,0 +1,32 @@
+"""What all tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.emulator import emulator
+
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "tests",
+    "AWS_SECRET_ACCESS_KEY": "tests",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_REGION": "eu-west-1",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_account() -> Iterator[None]:
+    """Nothing here reaches an AWS account: not by a profile, nor by a variable."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+            patch.delenv(name, raising=False)
+        for name, value in _ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def emulator_url() -> Iterator[str]:
+    """The URL of an emulator that keeps nothing, one for the whole session."""
+    with emulator(None) as url:
+        yield url

@@ -1,0 +1,92 @@
+"""The template, and the tables made from it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, Tables
+from infra.tables import TEMPLATE, create_tables, table_resources
+
+STAGE = "test"
+NAMES = Tables.of_stage(STAGE)
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("dynamodb")
+
+
+def described(client: Any, table: str) -> dict[str, Any]:
+    description: dict[str, Any] = client.describe_table(TableName=table)["Table"]
+    return description
+
+
+def test_template_names_the_tables_as_storage_does() -> None:
+    names = {table["TableName"] for table in table_resources(STAGE).values()}
+
+    assert names == set(NAMES)
+
+
+def test_template_names_the_indexes_as_storage_does() -> None:
+    indexes = table_resources(STAGE)["Objects"]["LocalSecondaryIndexes"]
+
+    assert {index["IndexName"] for index in indexes} == {BY_LAST_MODIFIED, BY_DELETION}
+
+
+def test_template_keeps_and_protects_every_table() -> None:
+    resources = yaml.safe_load(TEMPLATE.read_text())["Resources"].values()
+
+    for resource in resources:
+        assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+        assert resource["Properties"]["DeletionProtectionEnabled"]
+        assert resource["Properties"]["PointInTimeRecoverySpecification"] == {
+            "PointInTimeRecoveryEnabled": True
+        }
+        assert resource["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+
+
+@pytest.mark.parametrize("logical_id", ["Objects", "Access"])
+def test_tables_are_what_the_template_says(client: Any, logical_id: str) -> None:
+    wanted = table_resources(STAGE)[logical_id]
+
+    create_tables(client, STAGE)
+
+    made = described(client, wanted["TableName"])
+    assert made["KeySchema"] == wanted["KeySchema"]
+    assert made["AttributeDefinitions"] == wanted["AttributeDefinitions"]
+    assert made["BillingModeSummary"]["BillingMode"] == wanted["BillingMode"]
+    assert [
+        {name: index[name] for name in ("IndexName", "KeySchema", "Projection")}
+        for index in made["LocalSecondaryIndexes"]
+    ] == wanted.get("LocalSecondaryIndexes", [])
+
+
+def test_objects_have_a_stream_of_both_images(client: Any) -> None:
+    create_tables(client, STAGE)
+
+    assert described(client, NAMES.objects)["StreamSpecification"] == {
+        "StreamEnabled": True,
+        "StreamViewType": "NEW_AND_OLD_IMAGES",
+    }
+
+
+def test_objects_expire_by_their_attribute(client: Any) -> None:
+    create_tables(client, STAGE)
+
+    state = client.describe_time_to_live(TableName=NAMES.objects)["TimeToLiveDescription"]
+    assert state == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}
+
+
+def test_existing_tables_stay(client: Any) -> None:
+    item = {"principal": {"S": "alice"}, "object": {"S": "/buckets#bucket/blog"}}
+    create_tables(client, STAGE)
+    client.put_item(TableName=NAMES.access, Item=item)
+
+    create_tables(client, STAGE)
+
+    assert client.scan(TableName=NAMES.access)["Items"] == [item]
