@@ -40,9 +40,8 @@ def log_request(
 
 def log_unexpected(request: Request) -> None:
     """Log the exception that is being handled, with its trace."""
-    _log.exception(
-        "%s %s failed unexpectedly (request %s)", request.method, request.path, request.id
-    )
+    asked, id = _one_line(f"{request.method} {request.path}"), _one_line(request.id)
+    _log.exception("%s failed unexpectedly (request %s)", asked, id)
 
 
 def log_warning(message: str) -> None:

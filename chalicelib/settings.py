@@ -7,6 +7,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -46,6 +47,10 @@ def _principals(value: str) -> frozenset[str]:
     return frozenset(re.split(r"[\s,]+", value)) - {""}
 
 
+def _principals_if_any(value: str) -> frozenset[str] | None:
+    return _principals(value) or None  # an empty list in the place of permissions is no list
+
+
 def _stage(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", value):
         raise ValueError("letters, digits, dots, dashes and underscores")
@@ -61,10 +66,10 @@ def _setting(
 
 def _who_may(action: str, kind: str) -> Any:
     help = f"Principals that may {action} every {kind}, in the place of all stored permissions."
-    return _setting(_principals, None, help)
+    return _setting(_principals_if_any, None, help)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings:
     """The service's settings. The fields are the declarations; None means not set."""
 
@@ -128,7 +133,7 @@ class Settings:
                 raise SettingsError(f"{variable}={text!r} is not {error}") from error
         return cls(**values)
 
-    @property
+    @cached_property
     def permission_overrides(self) -> Mapping[tuple[str, str], frozenset[str]]:
         """The principals settings that are set, by kind and action."""
         return {

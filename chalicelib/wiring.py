@@ -24,8 +24,5 @@ def service_from_environment() -> Service:
     settings = Settings.from_environment(os.environ)
     for variable in unknown_variables(os.environ):
         log_warning(f"{variable} is no setting of this version, and has no effect")
-    dynamo = Dynamo(
-        connect(os.environ.get("AWS_REGION"), os.environ.get("AWS_ENDPOINT_URL")),
-        Tables.of_stage(settings.stage),
-    )
+    dynamo = Dynamo(connect(os.environ.get("AWS_REGION")), Tables.of_stage(settings.stage))
     return Service(settings, Storage(dynamo), [BasicPolicy(settings.userid_hmac_secret)])

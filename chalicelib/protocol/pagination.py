@@ -43,8 +43,7 @@ class Token:
             query: what the token is good for, as plain JSON.
         """
         content = json.dumps([self.after.last_modified, self.after.id, self.timestamp]).encode()
-        sealed = _mac(key, query, content) + content
-        return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        return _to_text(_mac(key, query, content) + content)
 
 
 def open_token(text: str, key: bytes, query: object) -> Token:
@@ -58,7 +57,8 @@ def open_token(text: str, key: bytes, query: object) -> Token:
     except (ValueError, binascii.Error) as error:
         raise _refused() from error
     mac, content = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
-    if not hmac.compare_digest(mac, _mac(key, query, content)):
+    # Base64 has several texts for the same bytes; only one of them was made here.
+    if _to_text(sealed) != text or not hmac.compare_digest(mac, _mac(key, query, content)):
         raise _refused()
     last_modified, id, timestamp = json.loads(content)
     return Token(Position(last_modified, id), timestamp)
@@ -67,6 +67,10 @@ def open_token(text: str, key: bytes, query: object) -> Token:
 def derive_key(secret: str) -> bytes:
     """The key of tokens, from the service's secret."""
     return hmac.digest(secret.encode(), b"kinto page tokens", hashlib.sha256)
+
+
+def _to_text(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
 
 def _mac(key: bytes, query: object, content: bytes) -> bytes:

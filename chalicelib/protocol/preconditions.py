@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from chalicelib.protocol.errors import MODIFIED_MEANWHILE, Problem, ProtocolError, invalid
 from chalicelib.protocol.stored import StoredObject, Tombstone
 
-_QUOTED_INTEGER = re.compile(r'"(-?[0-9]{1,30})"')
+_QUOTED_INTEGER = re.compile(r'"(-?[0-9]{1,300})"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from chalicelib.protocol.errors import Problem, ProtocolError, invalid
 from chalicelib.protocol.fields import FieldTree, parse_fields
 from chalicelib.protocol.kinds import Kind
 
-_TIMESTAMP = re.compile(r'-?[0-9]{1,30}|"-?[0-9]{1,30}"')
-_LIMIT = re.compile(r"0*[1-9][0-9]{0,17}")
+_TIMESTAMP = re.compile(r'-?[0-9]{1,300}|"-?[0-9]{1,300}"')
+_LIMIT = re.compile(r"0*[1-9][0-9]{0,300}")
 _OLDEST_FIRST = frozenset({"last_modified", "+last_modified"})
 _NEWEST_FIRST = frozenset({"", "-last_modified"})
 
@@ -89,7 +89,8 @@ def _parse_bounds(query: Sequence[tuple[str, str]]) -> tuple[int | None, int | N
     before: int | None = None
     for name, value in query:
         if name == "_since":
-            since = max(_parse_timestamp(name, value), since or 0)
+            later = _parse_timestamp(name, value)
+            since = later if since is None else max(since, later)
         elif name in ("_before", "_to"):
             earlier = _parse_timestamp(name, value)
             before = earlier if before is None else min(before, earlier)
@@ -127,10 +128,5 @@ def _unsupported(name: str | None, description: str) -> ProtocolError:
 
 
 def describe(query: ListQuery) -> Mapping[str, object]:
-    """What a page token is good for: everything but the size of pages and the token itself."""
-    return {
-        "since": query.since,
-        "before": query.before,
-        "oldest_first": query.oldest_first,
-        "fields": query.fields,
-    }
+    """What a page token is good for: all that decides which entries come, and in which order."""
+    return {"since": query.since, "before": query.before, "oldest_first": query.oldest_first}

@@ -1,0 +1,292 @@
+"""What is logged: `chalicelib/observability.py`."""
+
+import base64
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.observability import (
+    configure_logging,
+    log_request,
+    log_unexpected,
+    log_warning,
+    render,
+    summarize,
+)
+from chalicelib.protocol.messages import Request, Response
+
+ASKED = Request(
+    "GET",
+    "/v1/buckets",
+    query=(("_sort", "id"), ("_limit", "5")),
+    headers={"user-agent": "kinto.js/1.0", "accept-language": "fr", "host": "example.org"},
+    id="request-1",
+)
+SECRET = "correct horse battery"
+CREDENTIALS = f"Basic {base64.b64encode(f'alice:{SECRET}'.encode()).decode()}"
+
+# With all that ends a line somewhere, or moves a terminal's cursor.
+HOSTILE = st.text(st.characters(exclude_categories=())) | st.text(
+    st.sampled_from("a\r\n\x0b\x0c\x1b\x1c\x1d\x1e\x85\u2028\u2029\x00\x08\x7f\u202e")
+)
+
+
+class Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    @property
+    def messages(self) -> list[str]:
+        return [record.getMessage() for record in self.records]
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """The service's logger as a new process has it; as it was before, afterwards."""
+    logger = logging.getLogger("kinto")
+    before = logger.handlers[:], logger.level, logger.propagate
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
+    yield logger
+    logger.handlers, logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])
+
+
+@pytest.fixture
+def lines(logger: logging.Logger) -> Lines:
+    kept = Lines()
+    logger.addHandler(kept)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    return kept
+
+
+def line(
+    request: Request = ASKED,
+    response: Response = Response(200),  # noqa: B008 - frozen
+    *,
+    user_id: str | None = None,
+    in_colour: bool = False,
+) -> str:
+    summary = summarize(request, response, user_id=user_id, seconds=0.0031)
+    return render(summary | {"time": "then"}, in_colour=in_colour)
+
+
+# The summary
+
+
+def test_a_request_is_summarized_by_kintos_names() -> None:
+    before = datetime.now(UTC)
+
+    summary = summarize(ASKED, Response(200, {"data": []}), user_id="basicauth:97b9", seconds=0.25)
+
+    time = datetime.fromisoformat(summary.pop("time"))
+    assert abs((time - before).total_seconds()) < 60
+    assert summary == {
+        "agent": "kinto.js/1.0",
+        "authn_type": "basicauth",
+        "code": 200,
+        "errno": None,
+        "lang": "fr",
+        "method": "GET",
+        "path": "/v1/buckets",
+        "querystring": {"_sort": "id", "_limit": "5"},
+        "t": 250,
+        "uid": "97b9",
+    }
+
+
+def test_what_is_unknown_of_a_request_is_null() -> None:
+    summary = summarize(Request("GET", "/v1/"), Response(304), user_id=None, seconds=0)
+
+    unknown = {name for name, value in summary.items() if value is None}
+    assert unknown == {"agent", "authn_type", "errno", "lang", "uid"}
+
+
+@pytest.mark.parametrize(
+    ("response", "errno"),
+    [
+        (Response(404, {"code": 404, "errno": 111}), 111),
+        (Response(400, {"errno": 107}), 107),
+        (Response(503, {"storage": False}), None),
+        (Response(412), None),
+        (Response(200, {"errno": 5}), None),  # someone's data
+    ],
+)
+def test_the_errno_is_that_of_the_error_answered(response: Response, errno: int | None) -> None:
+    assert summarize(ASKED, response, user_id=None, seconds=0)["errno"] == errno
+
+
+# The line
+
+
+def test_the_line_is_that_of_the_classic_renderer() -> None:
+    assert line(user_id="basicauth:97b9") == (
+        '"GET   /v1/buckets?_sort=id&_limit=5" 200 (3 ms) request.summary'
+        " agent=kinto.js/1.0 authn_type=basicauth errno=? lang=fr time=then uid=97b9"
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "begin"),
+    [
+        (Request("GET", "/v1/"), '"GET   /v1/" 404 (3 ms) request.summary agent=? '),
+        (Request("PATCH", "/v1/x"), '"PATCH /v1/x" 404 (3 ms) request.summary agent=? '),
+        (Request("OPTIONS", "/v1/x"), '"OPTIONS /v1/x" 404 (3 ms) request.summary agent=? '),
+    ],
+)
+def test_methods_are_padded_and_unknown_values_shown_as_such(request_: Request, begin: str) -> None:
+    shown = line(request_, Response(404, {"errno": 111}))
+
+    assert shown.startswith(begin)
+    assert shown.endswith("authn_type=? errno=111 lang=? time=then uid=?")
+
+
+@pytest.mark.parametrize("status", [200, 304, 307, 404, 412, 500, 503])
+def test_colour_is_around_the_status_alone(status: int) -> None:
+    shown = line(response=Response(status), in_colour=True)
+
+    begin, reset, end = shown.partition("\x1b[0m")
+    before, escape, code = begin.partition("\x1b[")
+    assert (bool(escape), bool(reset)) == (True, True)
+    assert before + code.partition("m")[2] + end == line(response=Response(status))
+
+
+def test_colours_tell_success_from_the_clients_faults_and_from_ours() -> None:
+    colours = [
+        line(response=Response(status), in_colour=True).partition("\x1b[")[2][:2]
+        for status in (200, 304, 400, 412, 500, 503)
+    ]
+
+    assert colours[0] == colours[1] != colours[2] == colours[3] != colours[4] == colours[5]
+    assert colours[0] != colours[4]
+
+
+@given(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+def test_no_client_writes_lines_of_the_log(
+    method: str, path: str, name: str, value: str, agent: str, lang: str
+) -> None:
+    headers = {"user-agent": agent, "accept-language": lang}
+    request = Request(method, path, query=((name, value),), headers=headers)
+
+    shown = line(request)
+
+    assert shown.isprintable()
+    assert len(shown.splitlines()) == 1
+
+
+def test_a_line_break_is_shown_as_what_it_is() -> None:
+    request = Request("GET", "/v1/a\nb", headers={"user-agent": "x\r\ny"})
+
+    assert '"GET   /v1/a\\x0ab" 200' in line(request)
+    assert "agent=x\\x0d\\x0ay " in line(request)
+
+
+# The log
+
+
+def test_a_request_is_one_line_at_level_info(lines: Lines) -> None:
+    log_request(ASKED, Response(200), user_id=None, seconds=0.003)
+
+    assert [record.levelno for record in lines.records] == [logging.INFO]
+    assert lines.messages[0].startswith('"GET   /v1/buckets?_sort=id&_limit=5" 200 (3 ms) ')
+
+
+def test_requests_are_not_logged_above_level_info(lines: Lines, logger: logging.Logger) -> None:
+    logger.setLevel(logging.WARNING)
+
+    log_request(ASKED, Response(200), user_id=None, seconds=0.003)
+
+    assert lines.messages == []
+
+
+def test_percent_signs_of_a_client_format_nothing(lines: Lines) -> None:
+    log_request(Request("GET", "/v1/%s%d%(x)s"), Response(200), user_id=None, seconds=0)
+
+    assert "/v1/%s%d%(x)s" in lines.messages[0]
+
+
+def fail(request: Request) -> None:
+    """Log what an endpoint that fails is logged as."""
+    try:
+        raise LookupError("a mistake of ours")
+    except LookupError:
+        log_unexpected(request)
+
+
+def test_an_unexpected_error_is_logged_with_its_trace(lines: Lines) -> None:
+    fail(ASKED)
+
+    (record,) = lines.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == "GET /v1/buckets failed unexpectedly (request request-1)"
+    assert "LookupError: a mistake of ours" in logging.Formatter().format(record)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request("GET", "/v1/a\n2030-01-01 forged", id="r"),
+        Request("GET\n", "/v1/", id="r"),
+        Request("GET", "/v1/\u2028\x1b[2J", id="r\r\nforged"),
+    ],
+)
+def test_no_client_writes_lines_of_the_log_by_making_us_fail(
+    lines: Lines, request_: Request
+) -> None:
+    fail(request_)
+
+    assert lines.messages[0].isprintable()
+
+
+def test_a_warning_is_logged_as_it_is(lines: Lines) -> None:
+    log_warning("KINTO_X has no effect, 100 %")
+
+    assert [(record.levelno, record.getMessage()) for record in lines.records] == [
+        (logging.WARNING, "KINTO_X has no effect, 100 %")
+    ]
+
+
+def test_credentials_are_never_logged(lines: Lines) -> None:
+    request = Request("GET", "/v1/", headers={"authorization": CREDENTIALS, "cookie": SECRET})
+
+    log_request(request, Response(401), user_id="basicauth:97b9", seconds=0)
+    fail(request)
+
+    summary = summarize(request, Response(401), user_id="basicauth:97b9", seconds=0)
+    logged = "\n".join([*map(logging.Formatter().format, lines.records), json.dumps(summary)])
+    assert SECRET not in logged
+    assert CREDENTIALS.split()[1] not in logged
+
+
+def test_the_log_is_on_standard_output_and_nothing_twice(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging()
+    configure_logging()
+
+    log_request(ASKED, Response(200), user_id=None, seconds=0)
+
+    out, err = capsys.readouterr()
+    assert out.count("request.summary") == out.count("\n") == 1
+    assert err == ""
+    assert not logger.propagate
+
+
+def test_the_line_is_in_colour_on_a_terminal(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+
+    log_request(ASKED, Response(200), user_id=None, seconds=0)
+
+    assert "\x1b[32m200\x1b[0m" in lines.messages[0]

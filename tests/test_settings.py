@@ -1,0 +1,258 @@
+"""Settings: `chalicelib/settings.py`."""
+
+import dataclasses
+from typing import Any, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.settings import Settings, SettingsError, unknown_variables, variable_of
+
+FIELDS = dataclasses.fields(Settings)
+NAMES = [field.name for field in FIELDS]
+PRINCIPALS = [
+    f"{kind}_{action}_principals"
+    for kind in ("bucket", "collection", "group", "record")
+    for action in ("read", "write", "create")
+]
+
+# The spec's tables, "The service around the resources", sections 2, 5 and 8; "Lists", section 6;
+# "Users and permissions", section 8.
+DEFAULTS = {
+    "userid_hmac_secret": "",
+    "project_version": "2.0.0",
+    "project_docs": "https://kinto.readthedocs.org/",
+    "error_info_link": "https://github.com/Kinto/kinto/issues/",
+    "http_scheme": None,
+    "http_host": None,
+    "version_prefix_redirect_enabled": True,
+    "trailing_slash_redirect_enabled": True,
+    "backoff": None,
+    "retry_after_seconds": 3,
+    "batch_max_requests": 25,
+    "paginate_by": None,
+    **dict.fromkeys(PRINCIPALS),
+    "bucket_create_principals": {"system.Authenticated"},
+}
+
+BOOLEANS = ["version_prefix_redirect_enabled", "trailing_slash_redirect_enabled"]
+NUMBERS = ["backoff", "retry_after_seconds", "batch_max_requests", "paginate_by"]
+TEXTS = [
+    "userid_hmac_secret",
+    "project_version",
+    "project_docs",
+    "error_info_link",
+    "http_scheme",
+    "http_host",
+]
+
+
+def read(**values: str) -> Settings:
+    return Settings.from_environment({variable_of(name): text for name, text in values.items()})
+
+
+def has_type(value: object, hint: Any) -> bool:
+    """Whether a value is of this annotation, a union's part included."""
+    if (parts := get_args(hint)) and get_origin(hint) is not frozenset:
+        return any(has_type(value, part) for part in parts)
+    return type(value) is (get_origin(hint) or hint)
+
+
+# Declarations
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=NAMES)
+def test_a_setting_has_a_line_of_help_and_a_default_of_its_type(
+    field: "dataclasses.Field[Any]",
+) -> None:
+    help = field.metadata["help"]
+
+    assert help
+    assert help.isprintable()
+    assert has_type(field.default, get_type_hints(Settings)[field.name])
+
+
+@pytest.mark.parametrize(("name", "default"), DEFAULTS.items())
+def test_a_default_is_that_of_the_spec(name: str, default: object) -> None:
+    assert getattr(read(), name) == default
+
+
+def test_no_setting_goes_untested() -> None:
+    assert {*BOOLEANS, *NUMBERS, *TEXTS, *PRINCIPALS, "stage"} == set(NAMES)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        read().backoff = 5  # type: ignore[misc]  # what is tested
+
+
+# Variables
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("paginate_by", "KINTO_PAGINATE_BY"),
+        ("event_listeners.redis.use", "KINTO_EVENT_LISTENERS_REDIS_USE"),
+        ("some-name.of_it", "KINTO_SOME_NAME_OF_IT"),
+    ],
+)
+def test_a_variable_is_in_upper_case_with_underscores(name: str, variable: str) -> None:
+    assert variable_of(name) == variable
+
+
+def test_each_setting_has_a_variable_of_its_own() -> None:
+    assert len({variable_of(name) for name in NAMES}) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_value_counts_as_not_set(name: str) -> None:
+    if name == "bucket_create_principals":  # empty lets nobody create buckets
+        assert read(bucket_create_principals="").bucket_create_principals == frozenset()
+    else:
+        assert read(**{name: ""}) == read()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_variable_sets_its_setting_and_no_other(name: str) -> None:
+    changed = read(**{name: "off" if name in BOOLEANS else "7"})
+
+    assert [other for other in NAMES if getattr(changed, other) != getattr(read(), other)] == [name]
+
+
+def test_variables_of_others_are_not_read() -> None:
+    environment = {"BACKOFF": "5", "kinto_backoff": "5", "KINTO.BACKOFF": "5", "PATH": "/"}
+
+    assert Settings.from_environment(environment) == Settings()
+
+
+def test_variables_that_no_setting_reads_are_named_in_order() -> None:
+    environment = {
+        "KINTO_PAGINATE": "5",
+        "KINTO_BACKOFF": "5",
+        "PATH": "/",
+        "KINTO_": "",
+        "KINTO_BACKOF": "5",
+        "MY_KINTO_X": "1",
+    }
+
+    assert unknown_variables(environment) == ["KINTO_", "KINTO_BACKOF", "KINTO_PAGINATE"]
+
+
+def test_no_variable_of_a_setting_is_unknown() -> None:
+    assert unknown_variables({variable_of(name): "" for name in NAMES}) == []
+
+
+# Values
+
+
+@pytest.mark.parametrize("name", BOOLEANS)
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, True) for text in ("true", "yes", "on", "1", "TRUE", "Yes", "oN")),
+        *((text, False) for text in ("false", "no", "off", "0", "FALSE", "No", "oFf")),
+    ],
+)
+def test_booleans_have_four_words_each_in_any_case(name: str, text: str, value: bool) -> None:
+    assert getattr(read(**{name: text}), name) is value
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(("text", "value"), [("0", 0), ("7", 7), ("3600", 3600), ("007", 7)])
+def test_numbers_are_whole(name: str, text: str, value: int) -> None:
+    assert getattr(read(**{name: text}), name) == value
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("text", ["a", " a b ", "é", "0", "none"])
+def test_texts_are_kept_as_they_are(name: str, text: str) -> None:
+    assert getattr(read(**{name: text}), name) == text
+
+
+@pytest.mark.parametrize("text", ["prod", "Stage-2", "a.b_c", "7", "x" * 100])
+def test_a_stage_can_be_in_a_tables_name(text: str) -> None:
+    assert read(stage=text).stage == text
+
+
+@pytest.mark.parametrize("name", PRINCIPALS)
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("system.Everyone", {"system.Everyone"}),
+        ("a b", {"a", "b"}),
+        ("a,b", {"a", "b"}),
+        (" a ,\n b\t/buckets/b/groups/g\r\na,", {"a", "b", "/buckets/b/groups/g"}),
+    ],
+)
+def test_principals_are_separated_by_blanks_lines_or_commas(
+    name: str, text: str, value: set[str]
+) -> None:
+    assert getattr(read(**{name: text}), name) == value
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PRINCIPALS if name != "bucket_create_principals"]
+)
+@pytest.mark.parametrize("text", [" ", "\n", ",", " , \n"])
+def test_a_list_of_nobody_counts_as_not_set(name: str, text: str) -> None:
+    assert read(**{name: text}) == read()
+
+
+BAD = [
+    *((name, text) for name in BOOLEANS for text in ("maybe", "2", " true", "yes\n", "none")),
+    *(
+        (name, text)
+        for name in NUMBERS
+        for text in ("-1", "1.5", "abc", "1e3", " 1", "1\n", "\u0663")
+    ),
+    *((name, "9" * 5000) for name in NUMBERS),
+    *(("stage", text) for text in ("a b", "a/b", "é", "a\n", "x" * 101)),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), BAD, ids=lambda part: part[:40])
+def test_a_bad_value_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: text})
+
+    message = str(caught.value)
+    assert message.startswith(f"{variable_of(name)}={text!r} is not ")
+    assert message.isprintable()
+
+
+@given(st.sampled_from(NAMES), st.text())
+def test_any_value_is_read_or_refused_by_name(name: str, text: str) -> None:
+    hint = get_type_hints(Settings)[name]
+
+    try:
+        value = getattr(read(**{name: text}), name)
+    except SettingsError as error:
+        is_told = variable_of(name) in str(error)
+    else:
+        is_told = has_type(value, hint)
+
+    assert is_told
+
+
+# What takes the place of stored permissions
+
+
+def test_the_creation_of_buckets_alone_is_a_matter_of_settings_by_default() -> None:
+    assert read().permission_overrides == {("bucket", "create"): {"system.Authenticated"}}
+
+
+@pytest.mark.parametrize("name", PRINCIPALS)
+def test_a_setting_that_is_set_takes_the_place_of_its_kind_and_action(name: str) -> None:
+    kind, action, _ = name.split("_")
+
+    overrides = read(**{name: "a b"}).permission_overrides
+
+    assert overrides == {**read().permission_overrides, (kind, action): {"a", "b"}}
+
+
+def test_nobody_creates_buckets_where_that_setting_is_empty() -> None:
+    overrides = read(bucket_create_principals="").permission_overrides
+
+    assert overrides == {("bucket", "create"): frozenset()}
