@@ -1,0 +1,185 @@
+"""Clients that sync while many write: they never miss a change (`docs/architecture.md`)."""
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from tests.doubles import Client
+from tests.emulator.hosts import (
+    RECORDS,
+    Change,
+    Hosts,
+    Log,
+    data_of,
+    make_posts,
+    newest,
+    record,
+    seeded,
+    together,
+)
+
+pytestmark = pytest.mark.emulator
+
+OFFSETS_MS = (-3000, 3000, 0, -1500, 1500, 7)
+CHANGES_OF_EACH = 18
+MAX_SYNCS = 2000
+MAX_PAGES = 200
+
+
+@dataclass(slots=True)
+class Copy:
+    """What a client keeps of the list, and how it brings that up to date.
+
+    Attributes:
+        hosts: which answer it in turn, as those of Lambda do.
+        query: of each request, beside `_since`.
+        entries: by id, tombstones as well.
+        etag: of the list, as the last sync found it.
+    """
+
+    hosts: Sequence[Client]
+    query: dict[str, str]
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    etag: str | None = None
+    requests: int = 0
+
+    def sync(self) -> None:
+        """All that has changed since the last time."""
+        query = self.query if self.etag is None else {**self.query, "_since": self.etag}
+        headers = {} if self.etag is None else {"If-None-Match": self.etag}
+        answer = self._get(query, headers)
+        if answer.status == 304:
+            return
+        entries = data_of(answer)
+        etag = answer.headers["ETag"]
+        for _ in range(MAX_PAGES):
+            if "Next-Page" not in answer.headers:
+                break
+            following = urlsplit(answer.headers["Next-Page"])
+            answer = self._get(dict(parse_qsl(following.query)), {})
+            assert answer.headers["ETag"] == etag
+            entries += data_of(answer)
+        assert "Next-Page" not in answer.headers, "a walk without an end"
+        # An object that changes during a walk may be met twice, in any order.
+        for entry in sorted(entries, key=lambda entry: entry["last_modified"]):
+            if entry["last_modified"] >= self.time_of(entry["id"]):
+                self.entries[entry["id"]] = entry
+        self.etag = etag
+
+    def time_of(self, id: str) -> int:
+        return self.entries[id]["last_modified"] if id in self.entries else 0
+
+    def live(self) -> dict[str, dict[str, Any]]:
+        return {id: entry for id, entry in self.entries.items() if not entry.get("deleted")}
+
+    def _get(self, query: dict[str, Any], headers: dict[str, str]) -> Any:
+        self.requests += 1
+        host = self.hosts[self.requests % len(self.hosts)]
+        answer = host.ask("GET", RECORDS, headers=headers, **query)
+        assert answer.status in (200, 304)
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """One sync: what was answered to writers before it began, and the copy after it."""
+
+    answered: int
+    etag: int
+    times: dict[str, int]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"_limit": "3"},
+        {"_sort": "last_modified"},
+        {"_sort": "last_modified", "_limit": "2"},
+    ],
+    ids=lambda query: " ".join(query) or "whole",
+)
+def test_a_client_that_syncs_while_others_write_misses_nothing(
+    hosts: Hosts, query: dict[str, str]
+) -> None:
+    writers = [hosts.start(offset_ms=offset) for offset in OFFSETS_MS]
+    copy = Copy([hosts.start(offset_ms=offset) for offset in OFFSETS_MS[:2]], query)
+    make_posts(writers[0])
+    log, ended = Log(), threading.Event()
+    left = threading.Semaphore(len(writers) - 1)
+
+    def write(client: Client, chance: random.Random) -> list[Synced]:
+        try:
+            write_this_and_that(client, log, chance)
+        finally:
+            if not left.acquire(blocking=False):
+                ended.set()
+        return []
+
+    def read() -> list[Synced]:
+        syncs: list[Synced] = []
+        while not ended.is_set() and len(syncs) < MAX_SYNCS:
+            syncs.append(synced(copy, log))
+        return [*syncs, synced(copy, log)]
+
+    works: list[Callable[[], list[Synced]]] = [read]
+    for seed, client in enumerate(writers):
+        works.append(partial(write, client, seeded(seed)))
+    syncs = together(works)[0]
+
+    assert set(log.statuses) <= {200, 201, 404}
+    assert len(syncs) > 5, "the client has not synced while others wrote"
+    assert_nothing_missed(syncs, log.changes, is_one_answer="_limit" not in query)
+    assert_same_as_list(copy, writers[0], log.changes)
+
+
+def synced(copy: Copy, log: Log) -> Synced:
+    """The copy once more up to date."""
+    answered = len(log.changes)
+    copy.sync()
+    times = {id: entry["last_modified"] for id, entry in copy.entries.items()}
+    return Synced(answered, int((copy.etag or "").strip('"')), times)
+
+
+def assert_nothing_missed(
+    syncs: Sequence[Synced], changes: Sequence[Change], *, is_one_answer: bool
+) -> None:
+    """Each sync has what was answered before it began, or that is newer than its ETag.
+
+    Only on a walk over pages an object may slip away: by a change that the next sync tells of.
+    """
+    last = newest(changes)
+    for sync in syncs:
+        for change in newest(changes[: sync.answered]).values():
+            is_there = sync.times.get(change.id, 0) >= change.last_modified
+            comes_next = last[change.id].last_modified > sync.etag
+            assert is_there or (comes_next and not is_one_answer), change
+
+
+def assert_same_as_list(copy: Copy, client: Client, changes: Sequence[Change]) -> None:
+    """The copy is the list; the list is what the answers have told; deletions have come as such."""
+    whole = {entry["id"]: entry for entry in data_of(client.ask("GET", RECORDS))}
+    assert copy.live() == whole
+    assert whole == {
+        id: change.data for id, change in newest(changes).items() if not change.is_deletion
+    }
+    since_ever = data_of(client.ask("GET", RECORDS, _since="0"))
+    assert {entry["id"]: entry for entry in since_ever} == {
+        id: change.data for id, change in newest(changes).items()
+    }
+
+
+def write_this_and_that(client: Client, log: Log, chance: random.Random) -> None:
+    """Some changes of new records and of such that others change as well."""
+    for number in range(CHANGES_OF_EACH):
+        shared = f"{RECORDS}/{record(chance.randrange(8))}"
+        method = chance.choice(["POST", "PUT", "PUT", "PATCH", "DELETE"])
+        path = RECORDS if method == "POST" else shared
+        body = None if method == "DELETE" else {"data": {"number": number}}
+        log.ask(client, method, path, body)
