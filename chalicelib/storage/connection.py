@@ -40,6 +40,9 @@ ATTEMPT_S: Final = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 0.3
 GET_KEYS: Final = 100
 """Keys that one BatchGetItem takes."""
 
+MOST_ENTRIES: Final = 2**31 - 1
+"""What a Query's `Limit` may be at most; a client's `_limit` may be greater."""
+
 _PARALLEL_CALLS: Final = 8
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.6
@@ -195,7 +198,7 @@ class Dynamo:
         arguments["ExpressionAttributeNames"] = {short: name for name, short in names.items()}
         while limit is None or limit > 0:
             if limit is not None:
-                arguments["Limit"] = limit
+                arguments["Limit"] = min(limit, MOST_ENTRIES)
             answer = self._read("Query", arguments, deadline)
             yield from answer["Items"]
             if "LastEvaluatedKey" not in answer:

@@ -6,7 +6,8 @@
      +-- NoAnswerError      nobody knows whether it was carried out
      +-- UnavailableError   what is left when the time is over: 503
 
-Anything else that botocore raises is a mistake of ours (a bad expression, a missing right) and
+A list that has come to DynamoDB's 10 GB is the protocol's REQUEST_TOO_LARGE. Anything else that
+botocore raises is a mistake of ours (a bad expression, a missing right) and
 passes through, to be logged and answered 500.
 """
 
@@ -17,6 +18,8 @@ from typing import Any, Final
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as BotocoreConnectionError
 from botocore.parsers import ResponseParserError
+
+from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
 
 _THROTTLED: Final = frozenset(
     {
@@ -39,6 +42,7 @@ _WITHOUT_ANSWER: Final = (
     IncompleteReadError,
     ResponseParserError,
 )
+_FULL: Final = "ItemCollectionSizeLimitExceeded"
 
 
 class StorageError(Exception):
@@ -90,6 +94,7 @@ def translated_failures() -> Iterator[None]:
     Raises:
         ConflictError: a transaction was cancelled by a condition or another transaction.
         ThrottledError: throttled, wholly or in one action of a transaction.
+        ProtocolError: REQUEST_TOO_LARGE where a list can't grow any more.
         NoAnswerError: timeout, lost connection, failure inside DynamoDB, or still in progress.
     """
     try:
@@ -103,7 +108,7 @@ def translated_failures() -> Iterator[None]:
         raise NoAnswerError(type(error).__name__) from error
 
 
-def _translate(error: ClientError) -> StorageError | None:
+def _translate(error: ClientError) -> StorageError | ProtocolError | None:
     response = _response(error)
     code = response.get("Error", {}).get("Code", "")
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -124,11 +129,13 @@ def _response(error: ClientError) -> dict[str, Any]:
     return dict(cause.response if isinstance(cause, ClientError) else error.response)
 
 
-def _translate_reasons(codes: list[str]) -> StorageError | None:
+def _translate_reasons(codes: list[str]) -> StorageError | ProtocolError | None:
     """A transaction's failure: a condition tells most, as it can never hold again."""
     failed = frozenset(index for index, code in enumerate(codes) if code == _CONDITION)
     if failed:
         return ConflictError("a condition failed", failed=failed)
+    if _FULL in codes:
+        return ProtocolError(REQUEST_TOO_LARGE, message="The list is as large as it can be.")
     if not _CONFLICTS.isdisjoint(codes):
         return ConflictError("another transaction is under way", by_condition=False)
     if not {"ThrottlingError", "ProvisionedThroughputExceeded"}.isdisjoint(codes):

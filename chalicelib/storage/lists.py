@@ -12,7 +12,14 @@ from chalicelib.protocol.pagination import Position
 from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.storage.clock import Clock, Write
 from chalicelib.storage.connection import Deadline, Dynamo
-from chalicelib.storage.items import Item, RawItem, answer_bytes, decode_body, from_raw
+from chalicelib.storage.items import (
+    INDEXED_BODY_BYTES,
+    Item,
+    RawItem,
+    answer_bytes,
+    decode_body,
+    from_raw,
+)
 from chalicelib.storage.keys import Key, TimeRange, position_of, time_key, time_range
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED
 
@@ -181,13 +188,15 @@ class _Reader:
             deadline=self._deadline,
         )
         items: dict[str, Item] = {}
-        size = 0
+        size, place = 0, ""
         for raw in entries:
+            if most_bytes is not None and size > most_bytes:
+                return _Found(is_live, items, self._up_to(asked, place))
             item = self._from_entry(raw, is_live)
             items[item.key.id] = item
-            size += ENTRY_BYTES + len(item.body or "")
-            if len(items) == limit or (most_bytes is not None and size > most_bytes):
-                return _Found(is_live, items, self._up_to(asked, _place(item)))
+            size, place = size + ENTRY_BYTES + _least_bytes(item), _place(item)
+            if len(items) == limit:
+                return _Found(is_live, items, self._up_to(asked, place))
         return _Found(is_live, items, asked)
 
     def _up_to(self, asked: TimeRange, place: str) -> TimeRange:
@@ -243,30 +252,37 @@ class _Reader:
         """The entries of the page, with their bodies, and where the next one begins."""
         limit = self._wanted.limit
         page = in_order if limit is None else in_order[:limit]
-        entries = [item.to_stored() for item in self._fitting(page)]
-        if len(entries) < len(in_order):
-            return entries, position_of(_place(in_order[len(entries) - 1]))
+        fitting = list(self._fitting(page))
+        entries = [item.to_stored() for item in fitting if item is not None]
+        if len(fitting) < len(in_order):
+            return entries, position_of(_place(in_order[len(fitting) - 1]))
         if covered != self._asked:
             edge = covered.highest if self._wanted.oldest_first else covered.lowest
             return entries, position_of(edge)
         return entries, None
 
-    def _fitting(self, page: list[Item]) -> Iterator[Item]:
-        """As much of the page as an answer can carry, one item at least."""
+    def _fitting(self, page: list[Item]) -> Iterator[Item | None]:
+        """As much of the page as an answer can carry, one item at least; None for what is gone."""
         size = 0
-        for item in self._with_bodies(page):
-            body = answer_bytes(decode_body(item.body)) if item.is_live else 0
-            size += ENTRY_BYTES + len(item.key.id) + body
-            if size > MAX_PAGE_BYTES and item is not page[0]:
+        for index, item in enumerate(self._with_bodies(page)):
+            size += 0 if item is None else _answer_bytes(item)
+            if size > MAX_PAGE_BYTES and index > 0:
                 return
             yield item
 
-    def _with_bodies(self, page: list[Item]) -> Iterator[Item]:
-        """The page, with the bodies that the index lacks as they are large."""
-        large = [item.key for item in page if item.is_live and item.body is None]
+    def _with_bodies(self, page: list[Item]) -> Iterator[Item | None]:
+        """The page, with the bodies that the index lacks as they are large.
+
+        These may be newer than the index was; None where one doesn't belong here any more.
+        """
+        large = [item.key for item in page if _is_large(item)]
         found = self._dynamo.get(large, self._deadline) if large else {}
         for item in page:
-            yield from_raw(found[item.key]) if item.key in found else item
+            yield self._still_there(found.get(item.key)) if _is_large(item) else item
+
+    def _still_there(self, raw: "RawItem | None") -> Item | None:
+        item = None if raw is None else from_raw(raw)
+        return item if item and item.is_live and _place(item) in self._all else None
 
     def _total(self, parts: Iterable[dict[str, Item]]) -> int:
         if not self._is_bounded:
@@ -281,6 +297,20 @@ def _call(query: Callable[[], _Found]) -> _Found:
 
 def _place(item: Item) -> str:
     return time_key(item.within, item.last_modified, item.key.id)
+
+
+def _is_large(item: Item) -> bool:
+    return item.is_live and item.body is None
+
+
+def _least_bytes(item: Item) -> int:
+    """What the body of an index entry takes at least, in memory and in an answer."""
+    return INDEXED_BODY_BYTES if _is_large(item) else len(item.body or "")
+
+
+def _answer_bytes(item: Item) -> int:
+    body = answer_bytes(decode_body(item.body)) if item.is_live else 0
+    return ENTRY_BYTES + len(item.key.id) + body
 
 
 def _newest(parts: Iterable[dict[str, Item]]) -> dict[str, Item]:
