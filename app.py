@@ -35,7 +35,7 @@ def answer(**_path_parameters: str) -> ChaliceResponse:
 def to_request(event: dict[str, Any], body: bytes, request_id: str) -> Request:
     """The gateway's event as our Request."""
     context = event["requestContext"]
-    headers = {name.lower(): value for name, value in event["headers"].items()}
+    headers = {name.lower(): value for name, value in (event["headers"] or {}).items()}
     stage = _stage_prefix(context)
     scheme = headers.get("x-forwarded-proto", "http")
     parameters = event["multiValueQueryStringParameters"] or {}

@@ -1,14 +1,13 @@
 """A request to its response: every answer of the service goes through here."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from chalicelib.api.calls import Call
 from chalicelib.api.headers import exposed
 from chalicelib.api.refusals import refusal, unavailable, unexpected
-from chalicelib.api.router import Match, Router, endpoint_of
+from chalicelib.api.router import Router, endpoint_of
 from chalicelib.api.serves import Serves
 from chalicelib.auth.policies import Policy, authenticate
 from chalicelib.observability import log_request, log_unexpected
@@ -20,7 +19,14 @@ from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.transactions import Storage
 from chalicelib.storage.unit_of_work import UnitOfWork
 
-T = TypeVar("T")
+
+@dataclass(slots=True)
+class _Exchange:
+    """A request, and what has been found out of it by the time it is answered."""
+
+    request: Request
+    user_id: str | None = None
+    serves: Serves = Serves.SERVER
 
 
 class Service:
@@ -41,39 +47,33 @@ class Service:
             deadline: until when it must be answered.
         """
         started = time.monotonic()
-        request = replace(request, base_url=self._base_url(request))
-        user_id = authenticate(request, self._policies)
-        found = self._guarded(request, lambda: self._router.find(request))
-        if isinstance(found, Match):
-            response = self._guarded(
-                request, lambda: self._carry_out(found, request, user_id, deadline)
-            )
-            response = self._finished(request, response, found.route.serves)
-        else:
-            response = self._finished(request, found, Serves.SERVER)
-        log_request(request, response, user_id=user_id, seconds=time.monotonic() - started)
-        return response
-
-    def _guarded(self, request: Request, work: Callable[[], T]) -> T | Response:
-        """What `work` gives, or the answer to what it raises."""
+        exchange = _Exchange(replace(request, base_url=self._base_url(request)))
         try:
-            return work()
+            response = self._carry_out(exchange, deadline)
         except ProtocolError as error:
-            return refusal(error)
+            response = refusal(error)
         except UnavailableError as error:
-            return unavailable(self._settings, may_repeat=error.may_repeat)
+            response = unavailable(self._settings, may_repeat=error.may_repeat)
         except Exception:
             log_unexpected(request)
-            return unexpected(self._settings)
+            response = unexpected(self._settings)
+        response = self._finished(exchange, response)
+        seconds = time.monotonic() - started
+        log_request(request, response, user_id=exchange.user_id, seconds=seconds)
+        return response
 
-    def _carry_out(
-        self, match: Match, request: Request, user_id: str | None, deadline: Deadline
-    ) -> Response:
+    def _carry_out(self, exchange: _Exchange, deadline: Deadline) -> Response:
         """The endpoint's answer, in one transaction."""
+        request = exchange.request
+        exchange.user_id = authenticate(request, self._policies)
+        match = self._router.find(request)
+        if isinstance(match, Response):
+            return match
+        exchange.serves = match.route.serves
         endpoint = endpoint_of(match, request)
 
         def work(unit: UnitOfWork) -> Response:
-            return endpoint(Call(request, self._settings, user_id, unit), match.ids)
+            return endpoint(Call(request, self._settings, exchange.user_id, unit), match.ids)
 
         return self._storage.run(work, deadline)
 
@@ -83,12 +83,12 @@ class Service:
         scheme, _, host = request.base_url.partition("://")
         return f"{self._settings.http_scheme or scheme}://{self._settings.http_host or host}"
 
-    def _finished(self, request: Request, response: Response, serves: Serves) -> Response:
+    def _finished(self, exchange: _Exchange, response: Response) -> Response:
         """The answer with the headers that all have, and without a body to HEAD."""
+        method = exchange.request.method
         headers = dict(response.headers)
         if response.status != METHOD_NOT_ALLOWED.status:
-            headers |= exposed(serves, reads=request.method in ("GET", "HEAD"))
+            headers |= exposed(exchange.serves, reads=method in ("GET", "HEAD"))
         if self._settings.backoff is not None:
             headers["Backoff"] = str(self._settings.backoff)
-        body = None if request.method == "HEAD" else response.body
-        return Response(response.status, body, headers)
+        return Response(response.status, None if method == "HEAD" else response.body, headers)

@@ -1,0 +1,186 @@
+"""Round trips, items read and CPU time of each operation, to docs/benchmarks.md."""
+
+import logging
+import os
+import platform
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.seeding import fill
+from chalicelib.api.service import Service
+from chalicelib.auth.basic import BasicPolicy
+from chalicelib.protocol.kinds import RECORD
+from chalicelib.protocol.messages import Request, Response
+from chalicelib.protocol.uris import ListUri
+from chalicelib.settings import Settings
+from chalicelib.storage.connection import Deadline, Dynamo, connect
+from chalicelib.storage.tables import Tables
+from chalicelib.storage.transactions import Storage
+from infra.emulator import emulator
+from infra.tables import create_tables
+
+SIZES = (10, 1_000, 10_000)
+RUNS = 100
+REPORT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+STAGE = "bench"
+
+
+class Figures(NamedTuple):
+    """What one operation takes.
+
+    Attributes:
+        calls: of DynamoDB, by operation.
+        items: read by these calls.
+        cpu_ms: of this process, median.
+        spread_ms: from the lower to the upper quartile.
+    """
+
+    calls: str
+    items: int
+    cpu_ms: float
+    spread_ms: float
+
+
+class Meter:
+    """Counts the calls of a botocore client, and the items that they read."""
+
+    def __init__(self, client: Any) -> None:
+        """Count from now on."""
+        self.calls: Counter[str] = Counter()
+        self.items = 0
+        client.meta.events.register("after-call.dynamodb.*", self._count)
+
+    def _count(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
+        self.calls[model.name] += 1
+        tables = parsed.get("Responses", {}).values()
+        self.items += parsed.get("ScannedCount", 0) + sum(len(items) for items in tables)
+
+    def take(self) -> tuple[str, int]:
+        """What was counted since the last time."""
+        taken = (
+            ", ".join(f"{count} {name}" for name, count in sorted(self.calls.items())),
+            self.items,
+        )
+        self.calls.clear()
+        self.items = 0
+        return taken
+
+
+class Bench:
+    """A service on the emulator, and a collection of some size in it."""
+
+    def __init__(self, url: str) -> None:
+        """Create the tables and the service."""
+        connection = connect("us-east-1", url)
+        create_tables(connection.client, STAGE)
+        self.tables = Tables.of_stage(STAGE)
+        self.client: Any = connection.client
+        self.meter = Meter(self.client)
+        settings = Settings(stage=STAGE)
+        storage = Storage(Dynamo(connection, self.tables))
+        self._service = Service(settings, storage, [BasicPolicy("")])
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
+        """The answer of the service."""
+        path, _, query = path.partition("?")
+        parameters = tuple(tuple(part.split("=")) for part in query.split("&") if part)
+        sent = {"authorization": "Basic YWxpY2U6c2VjcmV0"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        request = Request(method, f"/v1{path}", parameters, sent, body)  # type: ignore[arg-type]
+        return self._service.respond(request, Deadline(lambda: 29.0))
+
+    def measure(self, ask: Callable[[int], Response], status: int) -> Figures:
+        """The figures of an operation; `ask` is called with the number of the run."""
+        times = []
+        for run in range(RUNS):
+            self.meter.take()
+            started = time.process_time()
+            response = ask(run)
+            times.append((time.process_time() - started) * 1000)
+            if response.status != status:
+                raise RuntimeError(f"answered {response.status} {response.body}")
+        lower, median, upper = statistics.quantiles(times, n=4)
+        return Figures(*self.meter.take(), median, upper - lower)
+
+
+def operations(bench: Bench, size: int) -> Iterator[tuple[str, Figures]]:
+    """Each operation on a collection that holds this many records."""
+    collection = f"/buckets/bench/collections/of-{size}"
+    records = f"{collection}/records"
+    bench.ask("PUT", collection)
+    ids = fill(bench.client, bench.tables, ListUri(RECORD, ("bench", f"of-{size}")), size)
+    record = f"{records}/{ids[0]}"
+    body = b'{"data": {"title": "Changed", "done": true}}'
+
+    def measured(method: str, path: str, status: int, body: bytes = b"", **headers: str) -> Figures:
+        return bench.measure(lambda _run: bench.ask(method, path, body, **headers), status)
+
+    etag = bench.ask("HEAD", records).headers["ETag"]
+    yield "GET a record", measured("GET", record, 200)
+    yield "GET the list, 304", measured("GET", records, 304, if_none_match=etag)
+    yield "GET a page of 25", measured("GET", f"{records}?_limit=25", 200)
+    yield "PUT a record", measured("PUT", record, 200, body)
+    yield "PATCH a record", measured("PATCH", record, 200, body)
+    since = bench.ask("HEAD", records).headers["ETag"].strip('"')
+    for id in ids[:3]:
+        bench.ask("PUT", f"{records}/{id}", body)
+    yield "Sync of 3 changes", measured("GET", f"{records}?_since={since}", 200)
+    made: list[str] = []
+
+    def create(_run: int) -> Response:
+        response = bench.ask("POST", records, body)
+        made.append((response.body or {})["data"]["id"])
+        return response
+
+    yield "POST a record", bench.measure(create, 201)
+    delete = lambda run: bench.ask("DELETE", f"{records}/{made[run]}")  # noqa: E731
+    yield "DELETE a record", bench.measure(delete, 200)
+
+
+def report(rows: list[tuple[int, str, Figures]]) -> str:
+    """The page, from the figures by size and operation."""
+    table = "\n".join(
+        f"| {name} | {size:,} | {it.calls} | {it.items} | {it.cpu_ms:.2f} | {it.spread_ms:.2f} |"
+        for size, name, it in sorted(rows, key=lambda row: (row[1], row[0]))
+    )
+    names = ("chalice", "pynamodb", "botocore", "ministack")
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"""# Benchmarks
+
+Written by `make bench`, on Python {platform.python_version()}, {platform.machine()},
+{os.cpu_count()} cores, with {versions}.
+
+Each operation ran {RUNS} times in one process against the embedded emulator, which runs in another.
+The CPU time is that of the handler's process, botocore included: median, and the distance between
+the quartiles. Of the emulator's own speed nothing is said here.
+
+| operation | records in the collection | DynamoDB calls | items read | CPU, ms | spread, ms |
+|---|---|---|---|---|---|
+{table}
+"""
+
+
+def main() -> None:
+    """Measure, and write the report."""
+    logging.getLogger("kinto").setLevel(logging.WARNING)
+    os.environ |= {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench"}
+    rows = []
+    with emulator(None) as url:
+        bench = Bench(url)
+        bench.ask("PUT", "/buckets/bench")
+        for size in SIZES:
+            for name, figures in operations(bench, size):
+                sys.stdout.write(f"{size:>7,}  {name}: {figures.cpu_ms:.2f} ms\n")
+                rows.append((size, name, figures))
+    REPORT.write_text(report(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
