@@ -3,10 +3,16 @@
 Rule: `docs/architecture.md`, "The clock".
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.operand import Path
+from pynamodb.expressions.update import Action
+
 from chalicelib.protocol.timestamps import Tick, tick
+from chalicelib.storage.connection import condition_of
 from chalicelib.storage.items import RawItem
 from chalicelib.storage.keys import Key
 
@@ -152,6 +158,43 @@ class StagedClock:
         self.timestamp = timestamp
         self.first = timestamp if self.first is None else self.first
 
-    def names(self) -> dict[str, Any]:
-        """The new entries of `latest`, as an attribute value."""
-        return {"L": [{"S": write.to_text()} for write in self.writes]}
+    def to_action(self, table: str) -> dict[str, Any]:
+        """The update of the clock, under its conditions, as an action of a transaction."""
+        return {
+            "Update": {
+                "TableName": table,
+                "Key": {"parent": {"S": self.key.parent}, "id": {"S": self.key.id}},
+                **condition_of(self._condition(), self._updates()),
+            }
+        }
+
+    def _condition(self) -> Condition:
+        if self.loaded is None:
+            return Path("parent").does_not_exist()
+        timestamp = Path("timestamp")
+        condition: Condition = Path("within") == self.loaded.within  # "closed clock"
+        if self.first is not None:
+            condition &= timestamp < self.first  # "clock condition", "first time"
+        if self.is_held or self.kept is not None:
+            condition &= timestamp == self.loaded.timestamp  # "T as loaded"
+        return condition
+
+    def _updates(self) -> list[Action]:
+        updates: list[Action] = [Path("within").set(self.within)]
+        if self.first is not None:
+            updates.append(Path("timestamp").set(self.timestamp))
+        count, latest = Path("count"), Path("latest")
+        named = [write.to_text() for write in self.writes]
+        if self.loaded is None or self.is_opened:
+            return [*updates, count.set(self.grown), latest.set(_texts(named))]
+        if self.kept is not None:
+            updates.append(latest.set(_texts([*self.kept, *named])))
+        elif named:
+            updates.append(latest.set(latest.append(_texts(named))))  # "carried on"
+        if self.grown:
+            updates.append(count.add({"N": str(self.grown)}))
+        return updates
+
+
+def _texts(texts: Iterable[str]) -> dict[str, Any]:
+    return {"L": [{"S": text} for text in texts]}

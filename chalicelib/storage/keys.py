@@ -15,6 +15,7 @@ CLOCK_ID: Final = ".clock"
 MAX_PRINCIPAL_BYTES: Final = 1024
 """A longer string can be in permissions, but is nobody's name: it gets no access row."""
 
+_BUCKETS: Final = f"#{BUCKET.name}"
 _LAST: Final = "\U0010ffff"
 _TIME_DIGITS: Final = 16
 _END_OF_TIME: Final = 10**_TIME_DIGITS - 1
@@ -33,9 +34,12 @@ def object_key(uri: ObjectUri) -> Key:
     Each bucket has a parent of its own, as every request reads its bucket and one parent is one
     partition.
     """
-    if uri.kind is BUCKET:
-        return Key(f"#bucket:{uri.id}", uri.id)
-    return Key(_parent(uri.list), uri.id)
+    return listed_key(_parent(uri.list), uri.id)
+
+
+def listed_key(clock_parent: str, id: str) -> Key:
+    """The key of the object with this id in the list whose clock has this parent."""
+    return Key(f"{_BUCKETS}:{id}" if clock_parent == _BUCKETS else clock_parent, id)
 
 
 def clock_key(uri: ListUri) -> Key:

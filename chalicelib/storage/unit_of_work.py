@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
-from pynamodb.expressions.update import Action
 
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.protocol.messages import JsonObject
@@ -29,7 +28,7 @@ from chalicelib.storage.clock import (
 from chalicelib.storage.connection import Deadline, Dynamo, condition_of
 from chalicelib.storage.failures import ConflictError
 from chalicelib.storage.items import Cause, Item, encode_body, from_raw, stored_bytes, to_raw
-from chalicelib.storage.keys import Key, clock_key, object_key
+from chalicelib.storage.keys import Key, clock_key, listed_key, object_key
 from chalicelib.storage.lists import Page, PageRange, read_page
 
 MAX_ACTIONS: Final = 100
@@ -291,7 +290,8 @@ class UnitOfWork:
             return
         self._shorten_latest()
         objects = [self._object_action(staged) for staged in self._staged.values()]
-        clocks = [_clock_action(clock, self._dynamo) for clock in self._changed_clocks()]
+        table = self._dynamo.tables.objects
+        clocks = [clock.to_action(table) for clock in self._changed_clocks()]
         rows = [row for staged in self._staged.values() for row in self._rows(staged)]
         size = sum(stored_bytes(action["Put"]["Item"]) for action in objects)
         if len(objects) + len(clocks) > MAX_ACTIONS or size > MAX_TRANSACTION_BYTES:
@@ -300,8 +300,8 @@ class UnitOfWork:
         if len(actions) + len(rows) > MAX_ACTIONS:
             self._put_rows_first(rows)
         else:
-            table = self._dynamo.tables.access
-            actions += [access.put_action(table, row) for row in rows]
+            access_table = self._dynamo.tables.access
+            actions += [access.put_action(access_table, row) for row in rows]
         self._dynamo.transact(actions, uuid.uuid4().hex, self._deadline)
 
     def _changed_clocks(self) -> Iterator[StagedClock]:
@@ -352,7 +352,7 @@ class UnitOfWork:
             and clock.loaded.latest_bytes > MAX_LATEST_BYTES
         ]
         named = {clock.key: clock.loaded.newest_writes for clock in long if clock.loaded}
-        keys = [Key(key.parent, id) for key, writes in named.items() for id in writes]
+        keys = [listed_key(key.parent, id) for key, writes in named.items() for id in writes]
         if not keys:
             return
         found = self._dynamo.get(keys, self._deadline)
@@ -360,7 +360,7 @@ class UnitOfWork:
             clock.kept = tuple(
                 write.to_text()
                 for write in named[clock.key].values()
-                if not _is_visible(write, found.get(Key(clock.key.parent, write.id)))
+                if not _is_visible(write, found.get(listed_key(clock.key.parent, write.id)))
             )
 
 
@@ -376,42 +376,3 @@ def as_read(read: Item | None) -> Condition:
     if read is None:
         return Path("parent").does_not_exist()
     return Path("version") == read.version
-
-
-def _clock_action(clock: StagedClock, dynamo: Dynamo) -> dict[str, Any]:
-    """The update of a clock under its conditions."""
-    timestamp, within = Path("timestamp"), Path("within")
-    condition: Condition
-    if clock.loaded is None:
-        condition = Path("parent").does_not_exist()
-    else:
-        condition = within == clock.loaded.within  # "closed clock"
-        if clock.first is not None:
-            condition &= timestamp < clock.first  # "clock condition", "first time"
-        if clock.is_held or clock.kept is not None:
-            condition &= timestamp == clock.loaded.timestamp  # "T as loaded"
-    return {
-        "Update": {
-            "TableName": dynamo.tables.objects,
-            "Key": {"parent": {"S": clock.key.parent}, "id": {"S": clock.key.id}},
-            **condition_of(condition, _clock_updates(clock)),
-        }
-    }
-
-
-def _clock_updates(clock: StagedClock) -> list[Action]:
-    count, latest = Path("count"), Path("latest")
-    updates: list[Action] = [Path("within").set(clock.within)]
-    if clock.first is not None:
-        updates.append(Path("timestamp").set(clock.timestamp))
-    if clock.loaded is None or clock.is_opened:
-        return [*updates, count.set(clock.grown), latest.set(clock.names())]
-    if clock.kept is not None:
-        kept = {"L": [{"S": text} for text in clock.kept]}
-        names = {"L": [*kept["L"], *clock.names()["L"]]}
-        updates.append(latest.set(names))
-    elif clock.writes:
-        updates.append(latest.set(latest.append(clock.names())))  # "carried on"
-    if clock.grown:
-        updates.append(count.add({"N": str(clock.grown)}))
-    return updates

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pynamodb.connection import Connection
 
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
-from chalicelib.protocol.kinds import COLLECTION, GROUP
+from chalicelib.protocol.kinds import BUCKET, COLLECTION, GROUP
 from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage.clock import CLOSED, MAX_LATEST_BYTES, Write
@@ -385,6 +385,16 @@ def test_a_writer_that_finds_much_in_latest_shortens_it_with_one_more_read(
 
     assert calls.take() == READ_AND_COMMITTED
     assert list(wire.clock(RECORDS).newest_writes) == [record(1).id, record(2).id]
+
+
+def test_latest_of_all_buckets_is_shortened_though_each_has_a_parent_of_its_own(
+    wire: Wire, requests: Requests
+) -> None:
+    for number in range(30):
+        requests.put(ObjectUri(BUCKET, (f"a-bucket-with-a-name-as-long-as-this-{number}",)))
+
+    latest = wire.clock(BUCKETS).latest
+    assert sum(map(len, latest)) < MAX_LATEST_BYTES + max(map(len, latest)) * 2
 
 
 def test_shortening_keeps_what_is_not_visible_yet(wire: Wire, requests: Requests) -> None:
