@@ -4,7 +4,6 @@ Rule: spec, "Lists"; "Records", section 5 (POST).
 """
 
 import secrets
-from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 from chalicelib.api.calls import Call, ParsedBody, shown
@@ -158,17 +157,14 @@ def _load_matches(call: Call, uri: ListUri, query: ListQuery) -> list[ObjectUri]
     What has changed since the list was read is looked at again, as it may have been deleted, or
     not be let through any more.
     """
-    targets: list[ObjectUri] = []
-    wanted = PageRange(query.since, query.before, oldest_first=True, limit=MAX_ACTIONS)
-    is_whole = False
-    while not is_whole:
-        page = call.unit.read_page(uri, wanted)
-        targets += [uri.object(entry.id) for entry in page.entries]
-        is_whole = page.next is None
-        if not is_whole and len(targets) >= MAX_ACTIONS:
-            message = "The list holds more than one transaction can delete."
-            raise ProtocolError(REQUEST_TOO_LARGE, message=message)
-        wanted = replace(wanted, after=page.next)
+    wanted = PageRange(
+        query.since, query.before, oldest_first=True, limit=MAX_ACTIONS, with_data=False
+    )
+    page = call.unit.read_page(uri, wanted)
+    if page.next is not None:
+        message = "The list holds more than one transaction can delete."
+        raise ProtocolError(REQUEST_TOO_LARGE, message=message)
+    targets = [uri.object(entry.id) for entry in page.entries]
     call.unit.load(targets, [below for target in targets for below in target.lists])
     return [
         target

@@ -17,6 +17,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 from pynamodb.expressions.update import Action, Update
 
+from chalicelib.protocol.errors import ProtocolError
 from chalicelib.storage.failures import (
     ConflictError,
     NoAnswerError,
@@ -27,7 +28,7 @@ from chalicelib.storage.failures import (
 )
 from chalicelib.storage.items import RawItem
 from chalicelib.storage.keys import Key
-from chalicelib.storage.tables import Tables
+from chalicelib.storage.tables import RANGE_KEYS, Tables
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -166,7 +167,7 @@ class Dynamo:
         Lazy: the next megabyte is read only if it is asked for.
 
         Args:
-            index: its name; its range key is `live` or `dead`.
+            index: its name.
             parent: the hash key.
             between: the range, both ends included.
             ascending: the order.
@@ -177,10 +178,9 @@ class Dynamo:
         Raises:
             UnavailableError: the time left doesn't allow the next call.
         """
-        range_key = "live" if "live" in attributes else "dead"
         names: dict[str, str] = {}
         values: dict[str, Any] = {}
-        condition = (Path("parent") == {"S": parent}) & Path(range_key).between(
+        condition = (Path("parent") == {"S": parent}) & Path(RANGE_KEYS[index]).between(
             {"S": between[0]}, {"S": between[1]}
         )
         arguments: dict[str, Any] = {
@@ -192,7 +192,6 @@ class Dynamo:
             "ProjectionExpression": ", ".join(
                 names.setdefault(name, f"#{len(names)}") for name in attributes
             ),
-            "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": values,
         }
         arguments["ExpressionAttributeNames"] = {short: name for name, short in names.items()}
@@ -215,6 +214,7 @@ class Dynamo:
 
         Raises:
             ConflictError: refused, and nothing is or will be carried out.
+            ProtocolError: REQUEST_TOO_LARGE where a list can't grow any more.
             UnavailableError: the time is over; `may_repeat` tells whether the outcome is known.
         """
         arguments = {"TransactItems": list(actions), "ClientRequestToken": token}
@@ -230,6 +230,9 @@ class Dynamo:
                     raise
             except ThrottledError:
                 pass
+            except (ProtocolError, ClientError):
+                if not is_open:
+                    raise
             deadline.wait(may_repeat=not is_open)
 
     def keeps(self, table: str, raw: RawItem, deadline: Deadline) -> bool:

@@ -61,6 +61,7 @@ class Item:
         incarnation: its own, of a bucket or collection that is live.
         permissions: of an object.
         body: its JSON text, compressed if it is bytes; None where an index lacks it.
+        body_bytes: what a body takes in an answer that an index lacks, as it is large.
     """
 
     key: Key
@@ -71,6 +72,7 @@ class Item:
     incarnation: str | None = None
     permissions: Permissions | None = None
     body: str | bytes | None = None
+    body_bytes: int = 0
 
     @property
     def data(self) -> JsonObject:
@@ -133,9 +135,7 @@ def to_raw(item: Item, cause: Cause) -> RawItem:
         },
     }
     if item.is_live:
-        raw[_body_attribute(item.body)] = (
-            {"B": item.body} if isinstance(item.body, bytes) else {"S": item.body}
-        )
+        raw |= _body_to_raw(item.body)
         raw["permissions"] = {
             "M": {
                 name: {"L": [{"S": principal} for principal in principals]}
@@ -149,9 +149,14 @@ def to_raw(item: Item, cause: Cause) -> RawItem:
     return raw
 
 
-def _body_attribute(body: str | bytes | None) -> str:
-    size = len(body.encode()) if isinstance(body, str) else len(body or b"")
-    return "large_body" if size > INDEXED_BODY_BYTES else "body"
+def _body_to_raw(body: str | bytes | None) -> RawItem:
+    """The body; a large one under another name, with its size in the place that indexes project."""
+    if isinstance(body, str):
+        return {"body": {"S": body}}  # short, or it would be compressed
+    value = {"B": body or b""}
+    if len(value["B"]) <= INDEXED_BODY_BYTES:
+        return {"body": value}
+    return {"body": {"N": str(answer_bytes(decode_body(body)))}, "large_body": value}
 
 
 def _cause_to_raw(cause: Cause) -> RawItem:
@@ -168,7 +173,7 @@ def _cause_to_raw(cause: Cause) -> RawItem:
 
 def from_raw(raw: RawItem) -> Item:
     """The item that DynamoDB answered, of the table."""
-    body = raw.get("body") or raw.get("large_body")
+    body = raw.get("large_body") or raw.get("body", {})
     return Item(
         key=Key(raw["parent"]["S"], raw["id"]["S"]),
         is_live="live" in raw,
@@ -177,7 +182,7 @@ def from_raw(raw: RawItem) -> Item:
         within=raw["within"]["S"],
         incarnation=raw["incarnation"]["S"] if "incarnation" in raw else None,
         permissions=_permissions_from_raw(raw.get("permissions")),
-        body=_only_value(body) if body else None,
+        body=body.get("S", body.get("B")),
     )
 
 
@@ -186,11 +191,6 @@ def _permissions_from_raw(raw: dict[str, Any] | None) -> Permissions:
         name: tuple(principal["S"] for principal in principals["L"])
         for name, principals in (raw or {"M": {}})["M"].items()
     }
-
-
-def _only_value(attribute: dict[str, Any]) -> Any:
-    (value,) = attribute.values()
-    return value
 
 
 def stored_bytes(raw: RawItem) -> int:

@@ -16,7 +16,8 @@ MAX_PRINCIPAL_BYTES: Final = 1024
 """A longer string can be in permissions, but is nobody's name: it gets no access row."""
 
 _BUCKETS: Final = f"#{BUCKET.name}"
-_LAST: Final = "\U0010ffff"
+_FIRST: Final = "!"  # before all characters of ids
+_LAST: Final = "~"  # behind them
 _TIME_DIGITS: Final = 16
 _END_OF_TIME: Final = 10**_TIME_DIGITS - 1
 
@@ -101,7 +102,7 @@ def time_range(
     if before is not None and before <= 0:
         highest = f"{within}#"  # before the first time there is
     if above is not None:
-        lowest = max(lowest, time_key(within, above.last_modified, above.id) + "\0")
+        lowest = max(lowest, time_key(within, above.last_modified, above.id) + _FIRST)
     if below is not None:
         highest = min(highest, _predecessor(time_key(within, below.last_modified, below.id)))
     return TimeRange(lowest, highest)

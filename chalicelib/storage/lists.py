@@ -13,15 +13,14 @@ from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.storage.clock import Clock, Write
 from chalicelib.storage.connection import Deadline, Dynamo
 from chalicelib.storage.items import (
-    INDEXED_BODY_BYTES,
     Item,
     RawItem,
     answer_bytes,
     decode_body,
     from_raw,
 )
-from chalicelib.storage.keys import Key, TimeRange, position_of, time_key, time_range
-from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED
+from chalicelib.storage.keys import TimeRange, listed_key, position_of, time_key, time_range
+from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, RANGE_KEYS
 
 MAX_PAGE_BYTES: Final = 4_500_000
 """Objects of one page, as they are in an answer: those of Lambda end at 6 MB."""
@@ -41,6 +40,7 @@ class PageRange:
         limit: entries at most; None for all that fit into an answer.
         after: where the page before ended.
         with_tombstones: whether deletions are wanted.
+        with_data: whether the objects' data are; they are empty otherwise.
     """
 
     since: int | None = None
@@ -49,6 +49,7 @@ class PageRange:
     limit: int | None = None
     after: Position | None = None
     with_tombstones: bool = False
+    with_data: bool = True
 
 
 class Page(NamedTuple):
@@ -152,12 +153,12 @@ class _Reader:
         return self._wanted.limit is not None or self._wanted.after is not None
 
     def _query_live(self) -> _Found:
-        attributes = ("id", "live", "version", "body")
-        return self._query(BY_LAST_MODIFIED, attributes, self._asked, self._probe, MAX_PAGE_BYTES)
+        names = ("id", "live", "version", *(("body",) if self._wanted.with_data else ()))
+        return self._query(BY_LAST_MODIFIED, names, self._asked, self._probe, MAX_PAGE_BYTES)
 
     def _query_dead(self) -> _Found:
-        attributes = ("id", "dead", "version")
-        return self._query(BY_DELETION, attributes, self._asked, self._probe, MAX_PAGE_BYTES)
+        names = ("id", "dead", "version")
+        return self._query(BY_DELETION, names, self._asked, self._probe, MAX_PAGE_BYTES)
 
     def _query_count(self) -> _Found:
         return self._query(BY_LAST_MODIFIED, ("id", "live", "version"), self._all, None, None)
@@ -189,13 +190,14 @@ class _Reader:
         )
         items: dict[str, Item] = {}
         size, place = 0, ""
-        for raw in entries:
-            if most_bytes is not None and size > most_bytes:
+        # An id may be met twice, if it was changed between two calls: the entries are counted.
+        for number, raw in enumerate(entries, 1):
+            item = self._from_entry(raw, RANGE_KEYS[index])
+            size += _answer_bytes(item)
+            if items and most_bytes is not None and size > most_bytes:
                 return _Found(is_live, items, self._up_to(asked, place))
-            item = self._from_entry(raw, is_live)
-            items[item.key.id] = item
-            size, place = size + ENTRY_BYTES + _least_bytes(item), _place(item)
-            if len(items) == limit:
+            items[item.key.id], place = item, _place(item)
+            if number == limit:
                 return _Found(is_live, items, self._up_to(asked, place))
         return _Found(is_live, items, asked)
 
@@ -204,15 +206,17 @@ class _Reader:
             return asked._replace(highest=place)
         return asked._replace(lowest=place)
 
-    def _from_entry(self, raw: RawItem, is_live: bool) -> Item:
+    def _from_entry(self, raw: RawItem, range_key: str) -> Item:
+        """The item of an index entry, its body as text."""
         body = raw.get("body", {})
         return Item(
-            key=Key(self._parent, raw["id"]["S"]),
-            is_live=is_live,
-            last_modified=position_of(raw["live" if is_live else "dead"]["S"]).last_modified,
+            key=listed_key(self._parent, raw["id"]["S"]),
+            is_live=range_key == "live",
+            last_modified=position_of(raw[range_key]["S"]).last_modified,
             version=int(raw["version"]["N"]),
             within=self._clock.within,
-            body=body.get("S", body.get("B")),
+            body=None if "N" in body else decode_body(body.get("S", body.get("B"))).decode(),
+            body_bytes=int(body.get("N", 0)),
         )
 
     # Torn commits
@@ -229,7 +233,7 @@ class _Reader:
         }
         items: dict[str, Item] = {}
         while len(items) < len(late):
-            keys = [Key(self._parent, id) for id in late if id not in items]
+            keys = [listed_key(self._parent, id) for id in late if id not in items]
             for key, raw in self._dynamo.get(keys, self._deadline).items():
                 item = from_raw(raw)
                 if item.version >= late[key.id].version:
@@ -250,35 +254,28 @@ class _Reader:
         self, in_order: list[Item], covered: TimeRange
     ) -> tuple[list[StoredObject | Tombstone], Position | None]:
         """The entries of the page, with their bodies, and where the next one begins."""
-        limit = self._wanted.limit
-        page = in_order if limit is None else in_order[:limit]
-        fitting = list(self._fitting(page))
-        entries = [item.to_stored() for item in fitting if item is not None]
-        if len(fitting) < len(in_order):
-            return entries, position_of(_place(in_order[len(fitting) - 1]))
+        page = list(_fitting(in_order[: self._wanted.limit]))
+        page = list(_fitting(self._with_bodies(page)))
+        entries = [item.to_stored() for item in page if item is not None]
+        if len(page) < len(in_order):
+            return entries, position_of(_place(in_order[len(page) - 1]))
         if covered != self._asked:
             edge = covered.highest if self._wanted.oldest_first else covered.lowest
             return entries, position_of(edge)
         return entries, None
 
-    def _fitting(self, page: list[Item]) -> Iterator[Item | None]:
-        """As much of the page as an answer can carry, one item at least; None for what is gone."""
-        size = 0
-        for index, item in enumerate(self._with_bodies(page)):
-            size += 0 if item is None else _answer_bytes(item)
-            if size > MAX_PAGE_BYTES and index > 0:
-                return
-            yield item
-
-    def _with_bodies(self, page: list[Item]) -> Iterator[Item | None]:
+    def _with_bodies(self, page: Sequence[Item | None]) -> Iterator[Item | None]:
         """The page, with the bodies that the index lacks as they are large.
 
         These may be newer than the index was; None where one doesn't belong here any more.
         """
-        large = [item.key for item in page if _is_large(item)]
+        large = [item.key for item in page if item is not None and _is_large(item)]
         found = self._dynamo.get(large, self._deadline) if large else {}
         for item in page:
-            yield self._still_there(found.get(item.key)) if _is_large(item) else item
+            if item is not None and _is_large(item):
+                yield self._still_there(found.get(item.key))
+            else:
+                yield item
 
     def _still_there(self, raw: "RawItem | None") -> Item | None:
         item = None if raw is None else from_raw(raw)
@@ -303,14 +300,19 @@ def _is_large(item: Item) -> bool:
     return item.is_live and item.body is None
 
 
-def _least_bytes(item: Item) -> int:
-    """What the body of an index entry takes at least, in memory and in an answer."""
-    return INDEXED_BODY_BYTES if _is_large(item) else len(item.body or "")
-
-
 def _answer_bytes(item: Item) -> int:
-    body = answer_bytes(decode_body(item.body)) if item.is_live else 0
+    body = item.body_bytes if item.body is None else answer_bytes(decode_body(item.body))
     return ENTRY_BYTES + len(item.key.id) + body
+
+
+def _fitting(page: Iterable[Item | None]) -> Iterator[Item | None]:
+    """As much of a page as an answer can carry, one item at least; None is what is gone."""
+    size = 0
+    for number, item in enumerate(page):
+        size += 0 if item is None else _answer_bytes(item)
+        if size > MAX_PAGE_BYTES and number > 0:
+            return
+        yield item
 
 
 def _newest(parts: Iterable[dict[str, Item]]) -> dict[str, Item]:

@@ -11,6 +11,9 @@ BY_LAST_MODIFIED = "by_last_modified"
 BY_DELETION = "by_deletion"
 """Index of `objects` over tombstones: range key `dead`; projects `version`."""
 
+RANGE_KEYS = {BY_LAST_MODIFIED: "live", BY_DELETION: "dead"}
+"""The range key of each index; an item has one of them."""
+
 
 class Tables(NamedTuple):
     """The names of the two tables of a stage."""

@@ -26,13 +26,16 @@ from chalicelib.storage.clock import (
     clock_from_raw,
 )
 from chalicelib.storage.connection import Deadline, Dynamo, condition_of
-from chalicelib.storage.failures import ConflictError
+from chalicelib.storage.failures import ConflictError, UnavailableError
 from chalicelib.storage.items import Cause, Item, encode_body, from_raw, stored_bytes, to_raw
 from chalicelib.storage.keys import Key, clock_key, listed_key, object_key
 from chalicelib.storage.lists import Page, PageRange, read_page
 
 MAX_ACTIONS: Final = 100
 MAX_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
+
+MAX_NEW_ROWS: Final = 10_000
+"""Access rows that one request may need: more would not be written in its time."""
 
 PROBE: Final = "#heartbeat"
 """Key of the item that heartbeats write, in both tables; it is in no index."""
@@ -294,9 +297,9 @@ class UnitOfWork:
         clocks = [clock.to_action(table) for clock in self._changed_clocks()]
         rows = [row for staged in self._staged.values() for row in self._rows(staged)]
         size = sum(stored_bytes(action["Put"]["Item"]) for action in objects)
-        if len(objects) + len(clocks) > MAX_ACTIONS or size > MAX_TRANSACTION_BYTES:
-            raise ProtocolError(REQUEST_TOO_LARGE)
         actions = [*objects, *clocks]
+        if len(actions) > MAX_ACTIONS or len(rows) > MAX_NEW_ROWS or size > MAX_TRANSACTION_BYTES:
+            raise ProtocolError(REQUEST_TOO_LARGE)
         if len(actions) + len(rows) > MAX_ACTIONS:
             self._put_rows_first(rows)
         else:
@@ -337,6 +340,8 @@ class UnitOfWork:
             except ConflictError as conflict:
                 rows = [row for index, row in enumerate(rows) if index not in conflict.failed]
                 self._deadline.wait()
+            except UnavailableError as error:  # of rows, which only propose: nothing is done yet
+                raise UnavailableError(may_repeat=True) from error
 
     def _shorten_latest(self) -> None:
         """Where a clock names much, keep only what isn't visible yet in that version.

@@ -3,10 +3,14 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
+from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.protocol.stored import StoredObject
 from chalicelib.protocol.uris import ObjectUri
+from chalicelib.storage import unit_of_work
 from chalicelib.storage.access import ALL_BUCKETS
+from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.items import Item
 from chalicelib.storage.keys import MAX_PRINCIPAL_BYTES
 from tests.doubles import CountedCalls
@@ -204,6 +208,36 @@ def test_rows_that_come_first_spare_those_of_a_newer_version(
         "member249",
     }
     assert versions["member3", MEMBER_ROW] == newer
+
+
+def test_more_rows_than_can_be_written_in_time_are_refused_before_the_first(
+    wire: Wire, requests: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit_of_work, "MAX_NEW_ROWS", 150)
+    requests.put(BLOG)
+    before = wire.rows()
+
+    with pytest.raises(ProtocolError) as refused:
+        requests.put(WRITERS, members(151))
+    assert refused.value.kind is REQUEST_TOO_LARGE
+    assert wire.rows() == before
+    assert wire.stored(WRITERS) is None
+
+
+def test_rows_whose_fate_is_unknown_let_the_client_repeat_its_request(
+    wire: Wire, requests: Requests
+) -> None:
+    requests.put(BLOG)
+
+    def lose(_number: int, operation: str, _arguments: dict[str, Any]) -> None:
+        if operation == TRANSACT:
+            raise ReadTimeoutError(endpoint_url="https://dynamodb")
+
+    wire.before = lose
+
+    with pytest.raises(UnavailableError) as over:
+        requests.put(WRITERS, members(250))
+    assert over.value.may_repeat
 
 
 def test_where_all_rows_are_newer_the_object_is_written(wire: Wire, requests: Requests) -> None:

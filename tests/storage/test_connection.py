@@ -228,6 +228,8 @@ def test_a_transaction_carries_its_token() -> None:
         [THROTTLED],
         [CANCELLED_AS_THROTTLED, CONFLICT, TIMEOUT, CONFLICT],
         [CONFLICT] * 5,
+        [cancelled("ItemCollectionSizeLimitExceeded")],
+        [client_error("AccessDeniedException")],
     ],
     ids=str,
 )

@@ -245,10 +245,52 @@ def test_a_page_reads_no_more_large_bodies_than_an_answer_may_hold(
     page = requests.page()
 
     assert len(page.entries) == 1
-    assert read[1] <= 4
+    assert read == [3, 1]
+
+
+def test_a_list_without_data_reads_no_bodies_and_ends_at_its_limit_alone(
+    requests: Requests, monkeypatch: pytest.MonkeyPatch, calls: CountedCalls
+) -> None:
+    monkeypatch.setattr(lists, "MAX_PAGE_BYTES", 100_000)
+    put_texts(requests, [2_000, *[60_000] * 4])
+    calls.take()
+
+    page = requests.page(RECORDS, PageRange(with_data=False, limit=5, oldest_first=True))
+
+    assert ids(page) == [record(number).id for number in range(5)]
+    assert all(is_object(entry) and entry.data == {} for entry in page.entries)
+    assert calls.take() == {"BatchGetItem": 1, "Query": 1}
 
 
 # What changes while a list is read
+
+
+def test_an_object_that_is_met_twice_as_it_moves_on_ends_no_page(
+    wire: Wire, requests: Requests, rival: Requests
+) -> None:
+    requests.make_posts()
+    for number in range(6):
+        requests.put(record(number), at=number + 1)
+    for number in range(50, 75):  # so that the clock names none of those
+        requests.put(record(number))
+        requests.delete(record(number))
+    queries: list[int] = []
+
+    def end_early(_number: int, operation: str, arguments: dict[str, Any]) -> None:
+        if operation == "Query" and not queries:
+            arguments["Limit"] = 3  # as where a megabyte is full
+
+    def move(_number: int, operation: str, _arguments: dict[str, Any]) -> None:
+        if operation == "Query":
+            queries.append(1)
+        if len(queries) == 1:
+            rival.put(record(0), at=4)
+
+    wire.before, wire.after = end_early, move
+
+    pages = walk(requests, PageRange(oldest_first=True, limit=4))
+
+    assert {id for page in pages for id in ids(page)} == {record(n).id for n in range(6)}
 
 
 @pytest.mark.parametrize("limit", [None, 2])
