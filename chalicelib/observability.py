@@ -40,8 +40,17 @@ def log_request(
 
 def log_unexpected(request: Request) -> None:
     """Log the exception that is being handled, with its trace."""
-    asked, id = _one_line(f"{request.method} {request.path}"), _one_line(request.id)
-    _log.exception("%s failed unexpectedly (request %s)", asked, id)
+    _log.exception("%s failed unexpectedly", _asked(request))
+
+
+def log_unavailable(request: Request, error: Exception) -> None:
+    """Log that the storage did not do its part in time, and what was in the way last."""
+    because = repr(error.__cause__) if error.__cause__ else "its time is over"
+    _log.critical("%s: %s, %s", _asked(request), error, _one_line(because))
+
+
+def _asked(request: Request) -> str:
+    return _one_line(f"{request.method} {request.path} (request {request.id})")
 
 
 def log_warning(message: str) -> None:

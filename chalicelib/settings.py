@@ -20,6 +20,20 @@ class SettingsError(Exception):
 
 
 def _text(value: str) -> str:
+    if not value.isprintable():  # as what is no UTF-8 isn't either
+        raise ValueError("one line of text")
+    return value
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", value):
+        raise ValueError("a host, or host:port")
+    return value
+
+
+def _scheme(value: str) -> str:
+    if value not in ("http", "https"):
+        raise ValueError("http or https")
     return value
 
 
@@ -58,9 +72,14 @@ def _stage(value: str) -> str:
 
 
 def _setting(
-    parse: Callable[[str], T], default: T | None, help: str, *, takes_empty: bool = False
+    parse: Callable[[str], T],
+    default: T | None,
+    help: str,
+    *,
+    takes_empty: bool = False,
+    is_secret: bool = False,
 ) -> Any:
-    metadata = {"parse": parse, "help": help, "takes_empty": takes_empty}
+    metadata = {"parse": parse, "help": help, "takes_empty": takes_empty, "is_secret": is_secret}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -75,7 +94,10 @@ class Settings:
 
     stage: str = _setting(_stage, "dev", "Names the tables: kinto-STAGE-objects and so on.")
     userid_hmac_secret: str = _setting(
-        _text, "", "Keys the user ids and page tokens. Keep it secret; another one, other users."
+        _text,
+        "",
+        "Keys the user ids and page tokens. Keep it secret; another one, other users.",
+        is_secret=True,
     )
     project_version: str = _setting(_text, "2.0.0", "The version that the root view names.")
     project_docs: str = _setting(
@@ -84,8 +106,8 @@ class Settings:
     error_info_link: str = _setting(
         _text, "https://github.com/Kinto/kinto/issues/", "`info` of unexpected errors."
     )
-    http_scheme: str | None = _setting(_text, None, "Scheme of all URLs in answers.")
-    http_host: str | None = _setting(_text, None, "Host, and port, of all URLs in answers.")
+    http_scheme: str | None = _setting(_scheme, None, "Scheme of all URLs in answers.")
+    http_host: str | None = _setting(_host, None, "Host, and port, of all URLs in answers.")
     version_prefix_redirect_enabled: bool = _setting(
         _boolean, True, "Whether paths without version lead to the same below /v1."
     )
@@ -130,7 +152,8 @@ class Settings:
             try:
                 values[field.name] = field.metadata["parse"](text)
             except ValueError as error:
-                raise SettingsError(f"{variable}={text!r} is not {error}") from error
+                shown = "" if field.metadata["is_secret"] else f"={text!r}"
+                raise SettingsError(f"{variable}{shown} is not {error}") from error
         return cls(**values)
 
     @cached_property

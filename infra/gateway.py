@@ -37,7 +37,7 @@ class PathMatcher(RouteMatcher):
     def match_route(self, url: str) -> MatchResult:
         """The route of a path with its query string, the path's values not decoded."""
         path, _, query = url.partition("?")
-        parameters = parse_qs(query, keep_blank_values=True)
+        parameters = parse_qs(query, keep_blank_values=True, errors="surrogateescape")
         for route in self.route_urls:
             captured = _captured(route, path)
             if captured is not None:

@@ -230,7 +230,7 @@ def test_an_unexpected_error_is_logged_with_its_trace(lines: Lines) -> None:
 
     (record,) = lines.records
     assert record.levelno == logging.ERROR
-    assert record.getMessage() == "GET /v1/buckets failed unexpectedly (request request-1)"
+    assert record.getMessage() == "GET /v1/buckets (request request-1) failed unexpectedly"
     assert "LookupError: a mistake of ours" in logging.Formatter().format(record)
 
 

@@ -43,8 +43,6 @@ TEXTS = [
     "project_version",
     "project_docs",
     "error_info_link",
-    "http_scheme",
-    "http_host",
 ]
 
 
@@ -79,7 +77,9 @@ def test_a_default_is_that_of_the_spec(name: str, default: object) -> None:
 
 
 def test_no_setting_goes_untested() -> None:
-    assert {*BOOLEANS, *NUMBERS, *TEXTS, *PRINCIPALS, "stage"} == set(NAMES)
+    assert {*BOOLEANS, *NUMBERS, *TEXTS, *PRINCIPALS, "stage", "http_scheme", "http_host"} == set(
+        NAMES
+    )
 
 
 def test_settings_do_not_change() -> None:
@@ -116,7 +116,8 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_variable_sets_its_setting_and_no_other(name: str) -> None:
-    changed = read(**{name: "off" if name in BOOLEANS else "7"})
+    text = "off" if name in BOOLEANS else "https" if name == "http_scheme" else "7"
+    changed = read(**{name: text})
 
     assert [other for other in NAMES if getattr(changed, other) != getattr(read(), other)] == [name]
 
@@ -169,6 +170,35 @@ def test_numbers_are_whole(name: str, text: str, value: int) -> None:
 @pytest.mark.parametrize("text", ["a", " a b ", "é", "0", "none"])
 def test_texts_are_kept_as_they_are(name: str, text: str) -> None:
     assert getattr(read(**{name: text}), name) == text
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("text", ["a\nb", "\udcff"], ids=ascii)
+def test_a_text_is_one_line_of_utf_8(name: str, text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read(**{name: text})
+
+    shown = "" if name == "userid_hmac_secret" else f"={text!r}"
+    assert str(refused.value) == f"{variable_of(name)}{shown} is not one line of text"
+
+
+@pytest.mark.parametrize(
+    "text", ["example.org", "kinto.example.org:8888", "localhost", "127.0.0.1:80", "[::1]:8888"]
+)
+def test_a_host_may_have_a_port(text: str) -> None:
+    assert read(http_host=text).http_host == text
+
+
+@pytest.mark.parametrize("text", ["http://a", "a/b", "a b", "a\n", "a:b", ":80", "é.org", "a?b"])
+def test_what_is_no_host_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"KINTO_HTTP_HOST=.* is not a host, or host:port"):
+        read(http_host=text)
+
+
+@pytest.mark.parametrize("text", ["https://", "HTTPS", "ftp", "http\n"])
+def test_a_scheme_is_http_or_https(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"KINTO_HTTP_SCHEME=.* is not http or https"):
+        read(http_scheme=text)
 
 
 @pytest.mark.parametrize("text", ["prod", "Stage-2", "a.b_c", "7", "x" * 100])

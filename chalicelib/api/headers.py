@@ -3,6 +3,7 @@
 from email.utils import formatdate
 
 from chalicelib.api.serves import Serves
+from chalicelib.settings import Settings
 
 _ALWAYS_EXPOSED = ("Alert", "Backoff", "Content-Length", "Retry-After")
 _EXPOSED_OF_OBJECTS = ("Cache-Control", "ETag", "Expires", "Last-Modified", "Pragma")
@@ -29,6 +30,11 @@ def validators(timestamp: int) -> dict[str, str]:
         "ETag": f'"{timestamp}"',
         "Last-Modified": formatdate(timestamp / 1000, usegmt=True),
     }
+
+
+def retry_after(settings: Settings) -> dict[str, str]:
+    """When a client may repeat a request that was answered 503."""
+    return {"Retry-After": str(settings.retry_after_seconds)}
 
 
 def exposed(serves: Serves, *, reads: bool) -> dict[str, str]:

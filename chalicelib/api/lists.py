@@ -20,6 +20,7 @@ from chalicelib.protocol.preconditions import Preconditions
 from chalicelib.protocol.principals import writer
 from chalicelib.protocol.queries import ListQuery, describe, parse_filters, parse_list_query
 from chalicelib.protocol.stored import StoredObject, Tombstone
+from chalicelib.protocol.timestamps import honoured
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage.lists import PageRange
 from chalicelib.storage.unit_of_work import MAX_ACTIONS
@@ -116,7 +117,7 @@ def post_list(call: Call, uri: ListUri) -> Response:
         body.data or {},
         with_writer(body.permissions or {}, writer(call.user_id)),
         origin=call.origin(by_list=True),
-        last_modified=body.last_modified,
+        last_modified=honoured(body.last_modified, None),
     )
     return Response(201, shown(stored))
 

@@ -3,7 +3,7 @@
 Rule: spec, "The service around the resources", section 5.
 """
 
-from chalicelib.api.headers import validators
+from chalicelib.api.headers import retry_after, validators
 from chalicelib.protocol.errors import BACKEND, MISSING_AUTH_TOKEN, UNDEFINED, ProtocolError
 from chalicelib.protocol.messages import JsonObject, Response
 from chalicelib.settings import Settings
@@ -27,8 +27,8 @@ def refusal(error: ProtocolError) -> Response:
 
 def unavailable(settings: Settings, *, may_repeat: bool) -> Response:
     """503. With Retry-After only if nothing was carried out: clients repeat what has one."""
-    retry = {"Retry-After": str(settings.retry_after_seconds)} if may_repeat else {}
-    return refusal(ProtocolError(BACKEND, headers=retry))
+    headers = retry_after(settings) if may_repeat else {}
+    return refusal(ProtocolError(BACKEND, headers=headers))
 
 
 def unexpected(settings: Settings) -> Response:

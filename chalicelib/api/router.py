@@ -50,11 +50,13 @@ class Router:
 
         Raises:
             ProtocolError: MISSING_RESOURCE, VERSION_NOT_AVAILABLE; INVALID_PARAMETERS where the
-                path is not UTF-8.
+                path or the query string is not UTF-8.
         """
         path = request.path
         if _NOT_UTF8.search(path):
             raise invalid([Problem("path", None, "Invalid path: it is not UTF-8")])
+        if any(_NOT_UTF8.search(name + value) for name, value in request.query):
+            raise invalid([Problem("querystring", None, "Invalid query string: it is not UTF-8")])
         for expression, route in self._routes:
             if found := expression.fullmatch(path):
                 return Match(route, found.groups())

@@ -1,6 +1,7 @@
 """The root view and the heartbeats. Rule: spec, "The service", sections 2 and 3."""
 
 from chalicelib.api.calls import Call
+from chalicelib.api.headers import retry_after
 from chalicelib.protocol.messages import JsonObject, Response
 
 
@@ -29,8 +30,10 @@ def hello(call: Call) -> Response:
 def heartbeat(call: Call) -> Response:
     """Whether each table takes a write and gives it back."""
     storage, permission = call.unit.check_tables()
-    status = 200 if storage and permission else 503
-    return Response(status, {"storage": storage, "permission": permission, "cache": True})
+    body: JsonObject = {"storage": storage, "permission": permission, "cache": True}
+    if storage and permission:
+        return Response(200, body)
+    return Response(503, body, retry_after(call.settings))
 
 
 def lbheartbeat(_call: Call) -> Response:

@@ -10,7 +10,7 @@ from chalicelib.api.refusals import refusal, unavailable, unexpected
 from chalicelib.api.router import Router, endpoint_of
 from chalicelib.api.serves import Serves
 from chalicelib.auth.policies import Policy, authenticate
-from chalicelib.observability import log_request, log_unexpected
+from chalicelib.observability import log_request, log_unavailable, log_unexpected
 from chalicelib.protocol.errors import METHOD_NOT_ALLOWED, ProtocolError
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.settings import Settings
@@ -53,6 +53,7 @@ class Service:
         except ProtocolError as error:
             response = refusal(error)
         except UnavailableError as error:
+            log_unavailable(request, error)
             response = unavailable(self._settings, may_repeat=error.may_repeat)
         except Exception:
             log_unexpected(request)
@@ -60,7 +61,7 @@ class Service:
         response = self._finished(exchange, response)
         seconds = time.monotonic() - started
         log_request(request, response, user_id=exchange.user_id, seconds=seconds)
-        return response
+        return replace(response, body=None) if request.method == "HEAD" else response
 
     def _carry_out(self, exchange: _Exchange, deadline: Deadline) -> Response:
         """The endpoint's answer, in one transaction."""
@@ -84,11 +85,11 @@ class Service:
         return f"{self._settings.http_scheme or scheme}://{self._settings.http_host or host}"
 
     def _finished(self, exchange: _Exchange, response: Response) -> Response:
-        """The answer with the headers that all have, and without a body to HEAD."""
-        method = exchange.request.method
+        """The answer with the headers that all have."""
         headers = dict(response.headers)
         if response.status != METHOD_NOT_ALLOWED.status:
-            headers |= exposed(exchange.serves, reads=method in ("GET", "HEAD"))
+            reads = exchange.request.method in ("GET", "HEAD")
+            headers |= exposed(exchange.serves, reads=reads)
         if self._settings.backoff is not None:
             headers["Backoff"] = str(self._settings.backoff)
-        return Response(response.status, None if method == "HEAD" else response.body, headers)
+        return replace(response, headers=headers)

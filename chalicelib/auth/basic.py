@@ -28,11 +28,11 @@ class BasicPolicy:
 
 def _credentials(header: str) -> str | None:
     """`name:password` from an Authorization header."""
-    scheme, _, token = header.strip().partition(" ")
-    if scheme.lower() != "basic":
+    parts = header.split(maxsplit=1)
+    if len(parts) != 2 or parts[0].lower() != "basic":
         return None
     try:
-        decoded = base64.b64decode(token.strip(), validate=True)
+        decoded = base64.b64decode(parts[1].rstrip(), validate=True)
     except (ValueError, binascii.Error):
         return None
     try:

@@ -64,7 +64,7 @@ def parse_json(raw: bytes) -> JsonObject:
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are
         raise invalid([Problem("body", None, f"Invalid JSON request body: {error}")]) from error
     if not isinstance(value, dict):
-        description = f"Invalid JSON: Should be a JSON object, got {as_text(value)}"
+        description = f"Invalid JSON: Should be a JSON object, got {json.dumps(value)}"
         raise invalid([Problem("body", None, description)])
     return value
 

@@ -20,7 +20,8 @@ def parse_fields(text: str, kind: Kind) -> FieldTree | None:
     Raises:
         ProtocolError: INVALID_PARAMETERS for a field that objects of this kind can't have.
     """
-    paths = [path.split(".") for path in text.split(",") if path]
+    paths = [[part for part in path.split(".") if part] for path in text.split(",")]
+    paths = [path for path in paths if path]
     if not paths:
         return None
     if kind.properties is not None:

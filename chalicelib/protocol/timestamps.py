@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 from chalicelib.protocol.stored import StoredObject, Tombstone
 
-MAX_TIMESTAMP = 253_370_764_800_000
-"""9999-01-01, in ms. A list that came to the last HTTP date there is could not move on."""
+MAX_TIMESTAMP = 253_402_300_799_999
+"""The last ms of the year 9999, and of HTTP dates."""
+
+MAX_HONOURED = 253_370_764_800_000
+"""The beginning of that year: what a client may set a list to, so that it can still move on."""
 
 
 class Tick(NamedTuple):
@@ -44,6 +47,6 @@ def honoured(given: int | None, existing: StoredObject | Tombstone | None) -> in
         given: what the client asked for.
         existing: what it must be later than; None where an object is made anew.
     """
-    if given is None or existing is None or given > existing.last_modified:
-        return given
-    return None
+    if given is None or given > MAX_HONOURED:
+        return None
+    return given if existing is None or given > existing.last_modified else None

@@ -44,6 +44,9 @@ GET_KEYS: Final = 100
 MOST_ENTRIES: Final = 2**31 - 1
 """What a Query's `Limit` may be at most; a client's `_limit` may be greater."""
 
+READ_ATTEMPTS: Final = 8
+"""Of a call that only reads: where DynamoDB is down, no function waits its whole time for it."""
+
 _PARALLEL_CALLS: Final = 8
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.6
@@ -57,12 +60,14 @@ class Deadline:
         remaining_s: the seconds left.
         pause: waits so many seconds.
         jitter: a number from 0 to 1, another one each time.
+        because: what the last pause was for.
     """
 
     remaining_s: Callable[[], float]
     pause: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
     attempts: int = field(default=0, init=False)
+    because: Exception | None = field(default=None, init=False)
 
     def check(self, *, may_repeat: bool = True) -> None:
         """Go on only if a call, and the answer after it, still fit in.
@@ -71,16 +76,21 @@ class Deadline:
             UnavailableError: they don't.
         """
         if self.remaining_s() < ATTEMPT_S:
-            raise UnavailableError(may_repeat=may_repeat)
+            raise UnavailableError(may_repeat=may_repeat) from self.because
 
-    def wait(self, *, may_repeat: bool = True) -> None:
+    def wait(self, because: Exception | None = None, *, may_repeat: bool = True) -> None:
         """Pause before another attempt: longer each time, and nobody as long as the other.
+
+        Args:
+            because: what makes another attempt necessary.
+            may_repeat: whether the client may repeat its request, where it comes to that.
 
         Raises:
             UnavailableError: there is no time for another attempt.
         """
         longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.attempts, 10))
         self.attempts += 1
+        self.because = because
         self.pause(longest * self.jitter())
         self.check(may_repeat=may_repeat)
 
@@ -223,17 +233,16 @@ class Dynamo:
             deadline.check(may_repeat=not is_open)
             try:
                 return self._write("TransactWriteItems", arguments)
-            except NoAnswerError:
+            except NoAnswerError as error:
+                refusal: Exception = error
                 is_open = True
-            except ConflictError as conflict:
-                if conflict.by_condition or not is_open:
+            except ThrottledError as error:
+                refusal = error
+            except (ConflictError, ProtocolError, ClientError) as error:
+                if not is_open or (isinstance(error, ConflictError) and error.by_condition):
                     raise
-            except ThrottledError:
-                pass
-            except (ProtocolError, ClientError):
-                if not is_open:
-                    raise
-            deadline.wait(may_repeat=not is_open)
+                refusal = error
+            deadline.wait(refusal, may_repeat=not is_open)
 
     def keeps(self, table: str, raw: RawItem, deadline: Deadline) -> bool:
         """Whether a table takes this item, which is all key, and gives it back."""
@@ -257,13 +266,14 @@ class Dynamo:
     def _read(
         self, operation: str, arguments: dict[str, Any], deadline: Deadline
     ) -> dict[str, Any]:
-        while True:
+        for _attempt in range(READ_ATTEMPTS):
             deadline.check()
             try:
                 with translated_failures():
                     return self._connection.dispatch(operation, arguments)
-            except (ThrottledError, NoAnswerError):
-                deadline.wait()
+            except (ThrottledError, NoAnswerError) as error:
+                deadline.wait(error)
+        raise UnavailableError(may_repeat=True) from deadline.because
 
     def _write(self, operation: str, arguments: dict[str, Any]) -> None:
         with translated_failures():

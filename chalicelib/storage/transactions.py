@@ -41,5 +41,5 @@ class Storage:
                 result = work(unit)
                 unit.commit()
                 return result
-            except ConflictError:
-                deadline.wait()
+            except ConflictError as conflict:
+                deadline.wait(conflict)

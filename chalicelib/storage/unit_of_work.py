@@ -339,9 +339,9 @@ class UnitOfWork:
                 return
             except ConflictError as conflict:
                 rows = [row for index, row in enumerate(rows) if index not in conflict.failed]
-                self._deadline.wait()
+                self._deadline.wait(conflict)
             except UnavailableError as error:  # of rows, which only propose: nothing is done yet
-                raise UnavailableError(may_repeat=True) from error
+                raise UnavailableError(may_repeat=True) from error.__cause__
 
     def _shorten_latest(self) -> None:
         """Where a clock names much, keep only what isn't visible yet in that version.

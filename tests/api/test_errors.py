@@ -1,5 +1,6 @@
 """What every endpoint's errors look like, and what becomes of what isn't a client's fault."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from chalicelib.auth.basic import BasicPolicy
 from chalicelib.protocol.messages import Request
 from chalicelib.settings import Settings
 from chalicelib.storage.connection import Deadline, Dynamo
-from chalicelib.storage.failures import UnavailableError
+from chalicelib.storage.failures import ThrottledError, UnavailableError
 from chalicelib.storage.transactions import Storage
 from chalicelib.storage.unit_of_work import UnitOfWork
 from tests.api.places import LISTS, OBJECTS, assert_error, body_of
@@ -89,6 +90,28 @@ def test_unavailable_is_503_and_repeated_only_where_nothing_was_carried_out(
 
     assert_error(answer, 503, 201)
     assert answer.headers.get("Retry-After") == ("7" if may_repeat else None)
+
+
+def test_what_was_in_the_way_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    error = UnavailableError(may_repeat=True)
+    error.__cause__ = ThrottledError("ThrottlingException")
+
+    failing(error).ask("GET", "/buckets/blog")
+
+    (record,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
+    assert record.getMessage() == (
+        "GET /v1/buckets/blog (request request of alice): "
+        "no time left, ThrottledError('ThrottlingException')"
+    )
+
+
+def test_the_log_tells_the_errno_of_an_answer_without_body(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "kinto"):
+        assert client.ask("HEAD", "/buckets/blog").body is None
+
+    assert "errno=121" in caplog.text
 
 
 def test_no_time_left_is_503(client: Client) -> None:

@@ -333,7 +333,7 @@ def test_an_empty_limit_token_and_fields_are_none(client: Client) -> None:
     assert body_of(answer)["data"] == records[::-1]
 
 
-@pytest.mark.parametrize("value", ["abc", "é", "YWJj", "A" * 200, "=", "\udcff"])
+@pytest.mark.parametrize("value", ["abc", "é", "YWJj", "A" * 200, "="])
 def test_a_token_that_was_made_elsewhere_is_refused(client: Client, value: str) -> None:
     made(client)
 

@@ -438,7 +438,7 @@ def test_what_is_not_json_is_refused(client: Client, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "text"), [(b"[]", "[]"), (b"null", "null"), (b'"a"', "a"), (b"1", "1")]
+    ("body", "text"), [(b"[]", "[]"), (b"null", "null"), (b'"a"', '"a"'), (b"1", "1")]
 )
 def test_json_that_is_no_object_is_refused(client: Client, body: bytes, text: str) -> None:
     description = f"Invalid JSON: Should be a JSON object, got {text}"
@@ -534,3 +534,16 @@ def test_too_many_principals_are_refused(client: Client) -> None:
 
     assert_error(answer, 413, 113)
     assert state(client) == before
+
+
+def test_what_a_list_gave_itself_at_the_end_of_time_can_be_put_back(client: Client) -> None:
+    last = 253_370_764_800_000  # no client may set a later one
+    assert client.ask("PUT", BUCKET, {"data": {"last_modified": last}}).status == 201
+    read = body_of(client.ask("PUT", "/buckets/other"), 201)["data"]
+    assert read["last_modified"] == last + 1
+
+    answer = client.ask("PUT", "/buckets/other", {"data": read})
+    beyond = client.ask("PUT", "/buckets/third", {"data": {"last_modified": last + 10_000}})
+
+    assert body_of(answer)["data"]["last_modified"] == last + 2
+    assert body_of(beyond, 201)["data"]["last_modified"] == last + 3

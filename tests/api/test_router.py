@@ -114,6 +114,13 @@ def test_a_path_that_is_not_utf8_is_refused(client: Client, method: str, path: s
     assert_invalid(answer, "path", None, "Invalid path: it is not UTF-8")
 
 
+@pytest.mark.parametrize("query", [{"_x": "\udcff"}, {"\udcff": ""}], ids=ascii)
+def test_a_query_string_that_is_not_utf8_is_refused(client: Client, query: dict[str, str]) -> None:
+    answer = client.ask("GET", "/buckets/blog", **query)
+
+    assert_invalid(answer, "querystring", None, "Invalid query string: it is not UTF-8")
+
+
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [

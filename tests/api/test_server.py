@@ -163,6 +163,7 @@ def test_the_heartbeat_is_503_where_a_table_is_missing(moto_tables: Dynamo) -> N
     answer = client.ask("GET", "/__heartbeat__")
 
     assert body_of(answer, 503) == {"storage": True, "permission": False, "cache": True}
+    assert answer.headers["Retry-After"] == "3"
 
 
 def test_the_heartbeat_is_in_no_list(client: Client) -> None:

@@ -66,6 +66,7 @@ def test_the_user_id_is_that_of_the_spec(credentials: str, header: str, expected
         "Basic   YWxpY2U6c2VjcmV0",
         "Basic YWxpY2U6c2VjcmV0  ",
         " Basic YWxpY2U6c2VjcmV0",
+        "Basic\tYWxpY2U6c2VjcmV0",
     ],
 )
 def test_the_case_of_the_scheme_and_blanks_do_not_matter(header: str) -> None:

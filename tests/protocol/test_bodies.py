@@ -156,7 +156,7 @@ def test_what_is_no_json_is_refused_with_the_reason(raw: bytes) -> None:
     ("raw", "shown"),
     [
         (b"[]", "[]"),
-        (b'"text"', "text"),
+        (b'"text"', '"text"'),
         (b"42", "42"),
         (b"null", "null"),
         (b"true", "true"),
@@ -340,7 +340,7 @@ def test_any_other_timestamp_is_refused(value: object, shown: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("value", [253_370_764_800_001, 10**30])
+@pytest.mark.parametrize("value", [253_402_300_800_000, 10**30])
 def test_a_timestamp_that_no_http_date_can_show_is_refused(value: int) -> None:
     ((location, name, _description),) = problems({"data": {"last_modified": value}})
 

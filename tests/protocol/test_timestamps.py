@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.protocol.stored import StoredObject, Tombstone
-from chalicelib.protocol.timestamps import MAX_TIMESTAMP, Tick, honoured, tick
+from chalicelib.protocol.timestamps import MAX_HONOURED, MAX_TIMESTAMP, Tick, honoured, tick
 
 TIMES = st.integers(0, MAX_TIMESTAMP)
 STORED = StoredObject("one", 100, {})
@@ -90,8 +90,18 @@ def test_a_clients_timestamp_is_honoured_where_it_is_later(
 
 
 def test_a_list_can_move_on_from_the_greatest_timestamp_of_a_client() -> None:
-    times = tick(MAX_TIMESTAMP, now_ms=0, given=None)
+    times = tick(MAX_HONOURED, now_ms=0, given=None)
 
-    greatest = datetime.fromtimestamp(MAX_TIMESTAMP / 1000, UTC)
+    greatest = datetime.fromtimestamp(MAX_HONOURED / 1000, UTC)
     assert greatest == datetime(9999, 1, 1, tzinfo=UTC)
     assert datetime.fromtimestamp(times.timestamp / 1000, UTC).year == 9999
+
+
+@pytest.mark.parametrize("existing", [None, Tombstone("x", 5)])
+def test_a_later_timestamp_than_any_client_may_set_is_ignored(existing: Tombstone | None) -> None:
+    assert honoured(MAX_HONOURED, existing) == MAX_HONOURED
+    assert honoured(MAX_HONOURED + 1, existing) is None
+
+
+def test_what_a_list_gives_beyond_that_can_be_an_http_date() -> None:
+    assert datetime.fromtimestamp(MAX_TIMESTAMP // 1000, UTC).year == 9999

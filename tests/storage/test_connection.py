@@ -10,6 +10,7 @@ from chalicelib.storage.connection import (
     ATTEMPT_S,
     CONNECT_TIMEOUT_S,
     GET_KEYS,
+    READ_ATTEMPTS,
     READ_TIMEOUT_S,
     Deadline,
     Dynamo,
@@ -144,16 +145,22 @@ def test_a_read_is_repeated(refusal: Exception) -> None:
 
 
 @pytest.mark.parametrize("refusal", [THROTTLED, *NO_ANSWER], ids=str)
-def test_a_read_is_repeated_until_the_time_is_over(refusal: Exception) -> None:
+@pytest.mark.parametrize(
+    ("remaining_s", "attempts"), [(29.0, READ_ATTEMPTS), (ATTEMPT_S + 0.05, 3)], ids=str
+)
+def test_a_read_is_repeated_some_times_and_within_the_time_that_there_is(
+    refusal: Exception, remaining_s: float, attempts: int
+) -> None:
     dynamo, connection = dynamo_of(*[refusal] * 1000)
-    patience = Patience()
+    patience = Patience(remaining_s)
 
     with pytest.raises(UnavailableError) as over:
         query(dynamo, patience)
 
     assert over.value.may_repeat
-    assert 20 < len(connection.asked) == len(patience.pauses)
-    assert patience.remaining_s < ATTEMPT_S
+    assert over.value.__cause__ is not None
+    assert over.value.__cause__.__cause__ is refusal
+    assert len(connection.asked) == attempts
 
 
 def test_a_mistake_of_ours_is_not_repeated() -> None:
