@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from pynamodb.connection import Connection
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
+from pynamodb.expressions.projection import create_projection_expression
 from pynamodb.expressions.update import Action, Update
 
 from chalicelib.protocol.errors import ProtocolError
@@ -123,6 +124,24 @@ def condition_of(condition: Condition | None, actions: Sequence[Action] = ()) ->
     return arguments
 
 
+def _entries_of(
+    index: str, parent: str, between: tuple[str, str], attributes: Sequence[str]
+) -> dict[str, Any]:
+    """The arguments of a Query for these attributes of an index's entries within a range."""
+    names: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    condition = (Path("parent") == {"S": parent}) & Path(RANGE_KEYS[index]).between(
+        {"S": between[0]}, {"S": between[1]}
+    )
+    return {
+        "IndexName": index,
+        "KeyConditionExpression": condition.serialize(names, values),
+        "ProjectionExpression": create_projection_expression([*attributes], names),
+        "ExpressionAttributeNames": {short: name for name, short in names.items()},
+        "ExpressionAttributeValues": values,
+    }
+
+
 class Dynamo:
     """The two tables of a stage, through one connection."""
 
@@ -188,23 +207,12 @@ class Dynamo:
         Raises:
             UnavailableError: the time left doesn't allow the next call.
         """
-        names: dict[str, str] = {}
-        values: dict[str, Any] = {}
-        condition = (Path("parent") == {"S": parent}) & Path(RANGE_KEYS[index]).between(
-            {"S": between[0]}, {"S": between[1]}
-        )
-        arguments: dict[str, Any] = {
+        arguments = {
             "TableName": self.tables.objects,
-            "IndexName": index,
             "ConsistentRead": True,
             "ScanIndexForward": ascending,
-            "KeyConditionExpression": condition.serialize(names, values),
-            "ProjectionExpression": ", ".join(
-                names.setdefault(name, f"#{len(names)}") for name in attributes
-            ),
-            "ExpressionAttributeValues": values,
+            **_entries_of(index, parent, between, attributes),
         }
-        arguments["ExpressionAttributeNames"] = {short: name for name, short in names.items()}
         while limit is None or limit > 0:
             if limit is not None:
                 arguments["Limit"] = min(limit, MOST_ENTRIES)
