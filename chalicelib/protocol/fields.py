@@ -25,7 +25,7 @@ def parse_fields(text: str, kind: Kind) -> FieldTree | None:
     if not paths:
         return None
     if kind.properties is not None:
-        unknown = {path[0] for path in paths} - {*kind.properties, *_ALWAYS, "deleted"}
+        unknown = {path[0] for path in paths if not kind.lists_field(path[0])}
         if unknown:
             description = f"Fields {','.join(sorted(unknown))} do not exist"
             raise invalid([Problem("body", "Invalid _fields parameter", description)])

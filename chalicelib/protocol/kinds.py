@@ -21,6 +21,7 @@ class Kind:
         permissions: the names that its objects' permissions may have, in the spec's order.
         id_pattern: what an id must match as a whole.
         properties: the only ones that are kept; None keeps all.
+        listed_by: the properties that a list can be filtered and sorted by; None for any.
     """
 
     name: str
@@ -29,10 +30,17 @@ class Kind:
     permissions: tuple[str, ...]
     id_pattern: re.Pattern[str] = _NAME
     properties: tuple[str, ...] | None = None
+    listed_by: tuple[str, ...] | None = ()
 
     def is_id(self, text: object) -> bool:
         """Whether this can be an id of this kind. Rule: spec, "Records" 3 and "Objects" 2."""
         return isinstance(text, str) and self.id_pattern.fullmatch(text) is not None
+
+    def lists_field(self, field: str) -> bool:
+        """Whether lists can be filtered and sorted by this field. Rule: spec, "Lists"."""
+        if self.listed_by is None or field in self.listed_by:
+            return True
+        return field in ("id", "last_modified", "deleted")
 
     def __repr__(self) -> str:
         """The kind's name, for traces."""
@@ -40,9 +48,22 @@ class Kind:
 
 
 BUCKET = Kind("bucket", "buckets", None, ("read", "write", "collection:create", "group:create"))
-COLLECTION = Kind("collection", "collections", BUCKET, ("read", "write", "record:create"))
-GROUP = Kind("group", "groups", BUCKET, ("read", "write"), properties=("members",))
-RECORD = Kind("record", "records", COLLECTION, ("read", "write"), id_pattern=_UUID)
+COLLECTION = Kind(
+    "collection",
+    "collections",
+    BUCKET,
+    ("read", "write", "record:create"),
+    listed_by=("schema", "cache_expires"),
+)
+GROUP = Kind(
+    "group",
+    "groups",
+    BUCKET,
+    ("read", "write"),
+    properties=("members",),
+    listed_by=("members",),
+)
+RECORD = Kind("record", "records", COLLECTION, ("read", "write"), id_pattern=_UUID, listed_by=None)
 
 KINDS = (BUCKET, COLLECTION, GROUP, RECORD)
 

@@ -44,6 +44,22 @@ def test_groups_alone_drop_properties(kind: Kind, properties: tuple[str, ...] | 
     assert kind.properties == properties
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (BUCKET, []),
+        (COLLECTION, ["schema", "cache_expires"]),
+        (GROUP, ["members"]),
+        (RECORD, ["schema", "cache_expires", "members", "colour", "a.b", "", "ID", "größe"]),
+    ],
+)
+def test_lists_know_the_fields_of_their_kind(kind: Kind, fields: list[str]) -> None:
+    names = ["schema", "cache_expires", "members", "colour", "a.b", "", "ID", "größe"]
+
+    assert [name for name in names if kind.lists_field(name)] == fields
+    assert all(kind.lists_field(name) for name in ("id", "last_modified", "deleted"))
+
+
 @pytest.mark.parametrize("kind", NAMED)
 @pytest.mark.parametrize(
     "id",
