@@ -49,6 +49,11 @@ def log_unavailable(request: Request, error: Exception) -> None:
     _log.critical("%s: %s, %s", _asked(request), error, _one_line(because))
 
 
+def log_stopped(request: Request, error: Exception) -> None:
+    """Log that a request in several transactions is answered with what it has done so far."""
+    _log.warning("%s stopped on its way: %s", _asked(request), _one_line(str(error)))
+
+
 def _asked(request: Request) -> str:
     return _one_line(f"{request.method} {request.path} (request {request.id})")
 

@@ -1,6 +1,8 @@
 """What all endpoints of objects and lists begin with: who asks, what is there, and may they."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from chalicelib.protocol.bodies import INVALID_ID, Body, parse_body
 from chalicelib.protocol.errors import (
@@ -11,7 +13,7 @@ from chalicelib.protocol.errors import (
     invalid,
 )
 from chalicelib.protocol.kinds import Kind
-from chalicelib.protocol.messages import JsonObject, Request
+from chalicelib.protocol.messages import JsonObject, Request, Response
 from chalicelib.protocol.permissions import Action, may
 from chalicelib.protocol.principals import principals_of
 from chalicelib.protocol.stored import StoredObject
@@ -91,6 +93,23 @@ class Call:
         if not isinstance(stored, StoredObject):
             raise ProtocolError(MISSING_RESOURCE)
         return stored
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a request has done, where it needs several transactions.
+
+    Attributes:
+        response: the answer if it goes no further.
+        go_on: stages the next transaction.
+    """
+
+    response: Response
+    go_on: Callable[[Call], "Answer"]
+
+
+Answer: TypeAlias = "Response | Unfinished"
+"""What an endpoint gives for one transaction."""
 
 
 def require_possible(uri: ObjectUri) -> None:

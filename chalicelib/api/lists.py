@@ -4,6 +4,7 @@ Rule: spec, "Lists"; "Records", section 5 (POST).
 """
 
 import secrets
+from typing import Final
 from urllib.parse import quote, urlencode
 
 from chalicelib.api.calls import Call, ParsedBody, shown
@@ -18,12 +19,13 @@ from chalicelib.protocol.pagination import Token, derive_key, open_token
 from chalicelib.protocol.permissions import Action, with_writer
 from chalicelib.protocol.preconditions import Preconditions
 from chalicelib.protocol.principals import writer
-from chalicelib.protocol.queries import ListQuery, describe, parse_filters, parse_list_query
+from chalicelib.protocol.queries import ListQuery, parse_list_query
 from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.protocol.timestamps import honoured
 from chalicelib.protocol.uris import ListUri, ObjectUri
-from chalicelib.storage.lists import PageRange
-from chalicelib.storage.unit_of_work import MAX_ACTIONS
+
+MAX_NEXT_PAGE_CHARACTERS: Final = 8192
+"""The API gateway has 10,240 bytes for all headers of an answer, or of a request with its line."""
 
 
 def get_list(call: Call, uri: ListUri) -> Response:
@@ -38,17 +40,7 @@ def get_list(call: Call, uri: ListUri) -> Response:
     query = parse_list_query(call.request.query, uri.kind, call.settings.paginate_by)
     pages = _Pages(call, uri, query)
     before = pages.opened()
-    page = call.unit.read_page(
-        uri,
-        PageRange(
-            since=query.since,
-            before=query.before,
-            oldest_first=query.oldest_first,
-            limit=query.limit,
-            after=before.after if before else None,
-            with_tombstones=query.wants_tombstones,
-        ),
-    )
+    page = call.unit.read_page(uri, query, before.after if before else None)
     first_timestamp = before.timestamp if before else timestamp  # "first ETag"
     headers = validators(first_timestamp) | NO_CACHE | {"Total-Records": str(page.total)}
     if page.next is not None:
@@ -71,7 +63,7 @@ class _Pages:
         self._call = call
         self._query = query
         self._key = derive_key(call.settings.userid_hmac_secret)
-        self._bound_to = [str(uri), describe(query)]
+        self._bound_to = [str(uri), query.to_parameters()]
 
     def opened(self) -> Token | None:
         """What the page before handed on; None on a first page."""
@@ -80,7 +72,11 @@ class _Pages:
         return open_token(self._query.token, self._key, self._bound_to)
 
     def url_of(self, token: Token) -> str:
-        """The address of the page that begins there: this one's, with its limit and the token."""
+        """The address of the page that begins there: this one's, with its limit and the token.
+
+        Raises:
+            ProtocolError: REQUEST_TOO_LARGE where it doesn't fit into a header.
+        """
         request = self._call.request
         parameters = [
             (name, value) for name, value in request.query if name not in ("_limit", "_token")
@@ -88,7 +84,11 @@ class _Pages:
         if self._query.limit is not None:
             parameters.append(("_limit", str(self._query.limit)))
         parameters.append(("_token", token.seal(self._key, self._bound_to)))
-        return f"{request.base_url}{quote(request.path)}?{urlencode(parameters)}"
+        url = f"{request.base_url}{quote(request.path)}?{urlencode(parameters, safe=',')}"
+        if len(url) > MAX_NEXT_PAGE_CHARACTERS:
+            message = "The query is too long for the address of a next page."
+            raise ProtocolError(REQUEST_TOO_LARGE, message=message)
+        return url
 
 
 def post_list(call: Call, uri: ListUri) -> Response:
@@ -131,45 +131,3 @@ def _load_target(call: Call, uri: ListUri, body: Body | None) -> ObjectUri:
         call.unit.load([*uri.ancestors, target], [uri, *target.lists])
         if is_given or call.unit.find(target) is None:
             return target
-
-
-def delete_list(call: Call, uri: ListUri) -> Response:
-    """The tombstones of all objects that the filters admit, from the one changed longest ago on.
-
-    One transaction, so as many as fit into one; where there are more, nothing is deleted.
-    """
-    call.unit.load(uri.ancestors, [uri])
-    call.require(Action.WRITE, uri)
-    preconditions = Preconditions.from_headers(call.request.headers, reads=False)
-    preconditions.check_list(call.unit.timestamp(uri))
-    if preconditions.unmodified_since is not None:
-        call.unit.hold(uri)
-    query = parse_filters(call.request.query)
-    tombstones = [
-        call.unit.delete(target, origin=call.origin(by_list=True)).to_json()
-        for target in _load_matches(call, uri, query)
-    ]
-    return Response(200, {"data": tombstones}, TO_IS_DEPRECATED if query.uses_to else {})
-
-
-def _load_matches(call: Call, uri: ListUri, query: ListQuery) -> list[ObjectUri]:
-    """Load the objects to delete, with what their deletion needs; oldest first.
-
-    What has changed since the list was read is looked at again, as it may have been deleted, or
-    not be let through any more.
-    """
-    wanted = PageRange(
-        query.since, query.before, oldest_first=True, limit=MAX_ACTIONS, with_data=False
-    )
-    page = call.unit.read_page(uri, wanted)
-    if page.next is not None:
-        message = "The list holds more than one transaction can delete."
-        raise ProtocolError(REQUEST_TOO_LARGE, message=message)
-    targets = [uri.object(entry.id) for entry in page.entries]
-    call.unit.load(targets, [below for target in targets for below in target.lists])
-    return [
-        target
-        for target in targets
-        if isinstance(stored := call.unit.find(target), StoredObject)
-        and query.admits(stored.last_modified)
-    ]

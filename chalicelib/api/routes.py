@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from chalicelib.api import lists, objects, server
-from chalicelib.api.calls import Call
+from chalicelib.api import list_deletion, lists, objects, server
+from chalicelib.api.calls import Answer, Call
 from chalicelib.api.serves import Serves
 from chalicelib.protocol.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind
 from chalicelib.protocol.messages import Response
@@ -14,7 +14,7 @@ from chalicelib.protocol.uris import ListUri, ObjectUri
 
 VERSION_PREFIX = "/v1"
 
-Endpoint: TypeAlias = Callable[[Call, tuple[str, ...]], Response]
+Endpoint: TypeAlias = Callable[[Call, tuple[str, ...]], Answer]
 """Answers a call, given the ids in its path."""
 
 
@@ -45,8 +45,8 @@ def _server_route(path: str, endpoint: Callable[[Call], Response]) -> Route:
     return Route(VERSION_PREFIX + path, Serves.SERVER, {"GET": answer, "HEAD": answer})
 
 
-def _list_route(kind: Kind, endpoints: Mapping[str, Callable[[Call, ListUri], Response]]) -> Route:
-    def of(endpoint: Callable[[Call, ListUri], Response]) -> Endpoint:
+def _list_route(kind: Kind, endpoints: Mapping[str, Callable[[Call, ListUri], Answer]]) -> Route:
+    def of(endpoint: Callable[[Call, ListUri], Answer]) -> Endpoint:
         return lambda call, ids: endpoint(call, ListUri(kind, ids))
 
     by_method = {method: of(endpoint) for method, endpoint in endpoints.items()}
@@ -83,7 +83,7 @@ _LIST = {
     "GET": lists.get_list,
     "HEAD": lists.get_list,
     "POST": lists.post_list,
-    "DELETE": lists.delete_list,
+    "DELETE": list_deletion.delete_list,
 }
 
 ROUTES = (

@@ -1,16 +1,16 @@
 """A request to its response: every answer of the service goes through here."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from chalicelib.api.calls import Call
+from chalicelib.api.calls import Answer, Call, Unfinished
 from chalicelib.api.headers import exposed
 from chalicelib.api.refusals import refusal, unavailable, unexpected
 from chalicelib.api.router import Router, endpoint_of
 from chalicelib.api.serves import Serves
 from chalicelib.auth.policies import Policy, authenticate
-from chalicelib.observability import log_request, log_unavailable, log_unexpected
+from chalicelib.observability import log_request, log_stopped, log_unavailable, log_unexpected
 from chalicelib.protocol.errors import METHOD_NOT_ALLOWED, ProtocolError
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.settings import Settings
@@ -64,7 +64,7 @@ class Service:
         return replace(response, body=None) if request.method == "HEAD" else response
 
     def _carry_out(self, exchange: _Exchange, deadline: Deadline) -> Response:
-        """The endpoint's answer, in one transaction."""
+        """The endpoint's answer, in one transaction unless it asks for more."""
         request = exchange.request
         exchange.user_id = authenticate(request, self._policies)
         match = self._router.find(request)
@@ -73,10 +73,21 @@ class Service:
         exchange.serves = match.route.serves
         endpoint = endpoint_of(match, request)
 
-        def work(unit: UnitOfWork) -> Response:
-            return endpoint(Call(request, self._settings, exchange.user_id, unit), match.ids)
+        def transaction(stage: Callable[[Call], Answer]) -> Answer:
+            def work(unit: UnitOfWork) -> Answer:
+                return stage(Call(request, self._settings, exchange.user_id, unit))
 
-        return self._storage.run(work, deadline)
+            return self._storage.run(work, deadline)
+
+        answer = transaction(lambda call: endpoint(call, match.ids))
+        while isinstance(answer, Unfinished):
+            done = answer.response
+            try:
+                answer = transaction(answer.go_on)
+            except (ProtocolError, UnavailableError) as error:
+                log_stopped(request, error)
+                return done
+        return answer
 
     def _base_url(self, request: Request) -> str:
         if not (self._settings.http_scheme or self._settings.http_host):

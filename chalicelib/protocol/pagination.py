@@ -4,23 +4,15 @@ Rule: spec, "Lists", section 6, and decision 12: all pages of a walk have the ET
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
 from dataclasses import dataclass
 
 from chalicelib.protocol.errors import Problem, ProtocolError, invalid
+from chalicelib.protocol.sorting import Place
 
 _MAC_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """The place after an entry of a list, in the order of times and, where equal, of ids."""
-
-    last_modified: int
-    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +20,11 @@ class Token:
     """What a page hands to the next.
 
     Attributes:
-        after: the place to go on from.
+        after: the place to go on from, in the order of the query.
         timestamp: the list's, as on the first page of the walk.
     """
 
-    after: Position
+    after: Place
     timestamp: int
 
     def seal(self, key: bytes, query: object) -> str:
@@ -42,7 +34,7 @@ class Token:
             key: the service's secret.
             query: what the token is good for, as plain JSON.
         """
-        content = json.dumps([self.after.last_modified, self.after.id, self.timestamp]).encode()
+        content = json.dumps([self.after, self.timestamp], ensure_ascii=False).encode()
         return _to_text(_mac(key, query, content) + content)
 
 
@@ -54,14 +46,14 @@ def open_token(text: str, key: bytes, query: object) -> Token:
     """
     try:
         sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error) as error:
+    except ValueError as error:
         raise _refused() from error
     mac, content = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
     # Base64 has several texts for the same bytes; only one of them was made here.
     if _to_text(sealed) != text or not hmac.compare_digest(mac, _mac(key, query, content)):
         raise _refused()
-    last_modified, id, timestamp = json.loads(content)
-    return Token(Position(last_modified, id), timestamp)
+    after, timestamp = json.loads(content)
+    return Token(tuple(after), timestamp)
 
 
 def derive_key(secret: str) -> bytes:

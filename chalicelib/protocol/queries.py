@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from chalicelib.protocol.errors import Problem, ProtocolError, invalid
+from chalicelib.protocol.errors import Problem, invalid
 from chalicelib.protocol.fields import FieldTree, parse_fields
+from chalicelib.protocol.filters import Comparison, Filter, Times, parse_filter, times_of
 from chalicelib.protocol.kinds import Kind
+from chalicelib.protocol.sorting import Order, parse_sort
 
-_TIMESTAMP = re.compile(r'-?[0-9]{1,300}|"-?[0-9]{1,300}"')
 _LIMIT = re.compile(r"0*[1-9][0-9]{0,300}")
-_OLDEST_FIRST = frozenset({"last_modified", "+last_modified"})
-_NEWEST_FIRST = frozenset({"", "-last_modified"})
+_ALWAYS_KNOWN = frozenset({"id", "last_modified"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,33 +20,55 @@ class ListQuery:
     """What is wanted of a list.
 
     Attributes:
-        since: only what is newer than this, in ms.
-        before: only what is older than this, in ms.
-        oldest_first: the order; newest first otherwise.
+        filters: an entry is listed if it matches them all.
+        order: of the entries.
         limit: entries of a page, None where it is not bounded.
         token: the place to go on from, as the client sent it; None on a first page.
         fields: the wanted part of each object; None for the whole.
         uses_to: whether it has the deprecated `_to` for `_before`.
     """
 
-    since: int | None = None
-    before: int | None = None
-    oldest_first: bool = False
+    filters: tuple[Filter, ...] = ()
+    order: Order = field(default_factory=Order.by)
     limit: int | None = None
     token: str | None = None
     fields: FieldTree | None = None
     uses_to: bool = False
 
-    def admits(self, last_modified: int) -> bool:
-        """Whether the filters let through an object with this timestamp."""
-        return (self.since is None or last_modified > self.since) and (
-            self.before is None or last_modified < self.before
-        )
+    def admits(self, data: Mapping[str, Any]) -> bool:
+        """Whether the filters let through an object or tombstone, as an answer shows it."""
+        return all(filter.admits(data) for filter in self.filters)
 
     @property
     def wants_tombstones(self) -> bool:
         """Whether deletions are listed: wherever `last_modified` is asked about (section 4)."""
-        return self.since is not None or self.before is not None
+        return any(filter.field == "last_modified" for filter in self.filters)
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether filters or order look at more of an object than its id and time."""
+        fields = {filter.field for filter in self.filters}
+        return not _ALWAYS_KNOWN.issuperset(fields.union(sort.field for sort in self.order.sorts))
+
+    @property
+    def ids(self) -> frozenset[str] | None:
+        """The only ids that the filters can admit; None for any."""
+        named = [
+            frozenset(map(str, filter.values))
+            for filter in self.filters
+            if filter.field == "id" and filter.comparison in (Comparison.EQUAL, Comparison.IN)
+        ]
+        return frozenset.intersection(*named) if named else None
+
+    @property
+    def times(self) -> Times:
+        """What the filters can admit is strictly between these."""
+        return times_of(self.filters)
+
+    def to_parameters(self) -> list[tuple[str, str]]:
+        """Parameters that ask for the same entries in the same order."""
+        filters = sorted(filter.to_parameter() for filter in self.filters)
+        return [*filters, ("_sort", self.order.to_text())]
 
 
 def parse_list_query(
@@ -62,71 +85,34 @@ def parse_list_query(
         ProtocolError: INVALID_PARAMETERS with the first problem: of filters, then `_limit`,
             `_sort` and `_fields`.
     """
-    filters = parse_filters(query)
+    filters = parse_filters(query, kind)
     last = dict(query)
     limit = _parse_limit(last.get("_limit", ""))
     return replace(
         filters,
         limit=min((size for size in (limit, paginate_by) if size), default=None),
-        oldest_first=_parse_sort(last.get("_sort", "")),
+        order=parse_sort(last.get("_sort", ""), kind),
         fields=parse_fields(last.get("_fields", ""), kind),
         token=last.get("_token") or None,
     )
 
 
-def parse_filters(query: Sequence[tuple[str, str]]) -> ListQuery:
+def parse_filters(query: Sequence[tuple[str, str]], kind: Kind) -> ListQuery:
     """The filters alone, which are all that DELETE of a list looks at (section 8).
 
     Raises:
         ProtocolError: INVALID_PARAMETERS with the first problem.
     """
-    since, before = _parse_bounds(query)
-    return ListQuery(since, before, uses_to=any(name == "_to" for name, _value in query))
-
-
-def _parse_bounds(query: Sequence[tuple[str, str]]) -> tuple[int | None, int | None]:
-    since: int | None = None
-    before: int | None = None
-    for name, value in query:
-        if name == "_since":
-            later = _parse_timestamp(name, value)
-            since = later if since is None else max(since, later)
-        elif name in ("_before", "_to"):
-            earlier = _parse_timestamp(name, value)
-            before = earlier if before is None else min(before, earlier)
-        elif not name.startswith("_"):
-            raise _unsupported(name, "Filters are not supported by this version")
-    return since, before
-
-
-def _parse_timestamp(name: str, text: str) -> int:
-    if not _TIMESTAMP.fullmatch(text):
-        raise invalid([Problem("querystring", name, f"Invalid value for {name}")])
-    return int(text.strip('"'))
+    filters = (parse_filter(name, value, kind) for name, value in query)
+    return ListQuery(
+        tuple(filter for filter in filters if filter is not None),
+        uses_to=any(name == "_to" for name, _value in query),
+    )
 
 
 def _parse_limit(text: str) -> int | None:
     if not text:
         return None
     if not _LIMIT.fullmatch(text):
-        raise _unsupported(None, "_limit should be an integer")
-    return int(text)
-
-
-def _parse_sort(text: str) -> bool:
-    """Whether the oldest come first."""
-    first = text.split(",")[0].strip()
-    if first in _OLDEST_FIRST:
-        return True
-    if text.strip() in _NEWEST_FIRST or first == "-last_modified":
-        return False
-    raise _unsupported(None, "Sorting by other fields is not supported by this version")
-
-
-def _unsupported(name: str | None, description: str) -> ProtocolError:
-    return invalid([Problem("querystring", name, description)])
-
-
-def describe(query: ListQuery) -> Mapping[str, object]:
-    """What a page token is good for: all that decides which entries come, and in which order."""
-    return {"since": query.since, "before": query.before, "oldest_first": query.oldest_first}
+        raise invalid([Problem("querystring", None, "_limit should be an integer")])
+    return int(text.lstrip("0"))  # int() takes no more than 4,300 digits

@@ -6,7 +6,6 @@ Rule: `docs/architecture.md`, "Data model".
 from typing import Final, NamedTuple
 
 from chalicelib.protocol.kinds import BUCKET
-from chalicelib.protocol.pagination import Position
 from chalicelib.protocol.uris import ListUri, ObjectUri
 
 CLOCK_ID: Final = ".clock"
@@ -20,6 +19,13 @@ _FIRST: Final = "!"  # before all characters of ids
 _LAST: Final = "~"  # behind them
 _TIME_DIGITS: Final = 16
 _END_OF_TIME: Final = 10**_TIME_DIGITS - 1
+
+
+class Position(NamedTuple):
+    """A place in an index: times, and where those are equal, ids."""
+
+    last_modified: int
+    id: str
 
 
 class Key(NamedTuple):

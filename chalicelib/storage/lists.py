@@ -1,55 +1,30 @@
-"""Pages of a list, by time, with or without its tombstones; complete though commits are torn.
+"""Lists by what is asked of them: pages, and all that matches; complete though commits are torn.
 
 Rule: `docs/architecture.md`, "Lists". The clock was read before anything here is ("clock first").
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
 
-from chalicelib.protocol.pagination import Position
+from chalicelib.protocol.messages import JsonObject
+from chalicelib.protocol.queries import ListQuery
+from chalicelib.protocol.sorting import Place
 from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.storage.clock import Clock, Write
 from chalicelib.storage.connection import Deadline, Dynamo
-from chalicelib.storage.items import (
-    Item,
-    RawItem,
-    answer_bytes,
-    decode_body,
-    from_raw,
-)
-from chalicelib.storage.keys import TimeRange, listed_key, position_of, time_key, time_range
+from chalicelib.storage.items import Item, RawItem, from_raw
+from chalicelib.storage.keys import Position, listed_key, position_of, time_key, time_range
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, RANGE_KEYS
+from chalicelib.storage.windows import MAX_PAGE_BYTES, Entry, Window, page_bytes
 
-MAX_PAGE_BYTES: Final = 4_500_000
-"""Objects of one page, as they are in an answer: those of Lambda end at 6 MB."""
+LARGE_AT_ONCE: Final = 16
+"""Large bodies read at once, to be filtered by: about what one BatchGetItem answers."""
 
-ENTRY_BYTES: Final = 120
-"""What an entry takes beside its body and id: `last_modified`, the names, the quotes."""
-
-
-@dataclass(frozen=True, slots=True)
-class PageRange:
-    """Which part of a list is wanted.
-
-    Attributes:
-        since: only what is newer, in ms.
-        before: only what is older, in ms.
-        oldest_first: the order; newest first otherwise.
-        limit: entries at most; None for all that fit into an answer.
-        after: where the page before ended.
-        with_tombstones: whether deletions are wanted.
-        with_data: whether the objects' data are; they are empty otherwise.
-    """
-
-    since: int | None = None
-    before: int | None = None
-    oldest_first: bool = False
-    limit: int | None = None
-    after: Position | None = None
-    with_tombstones: bool = False
-    with_data: bool = True
+WAITING_AT_ONCE: Final = 100
+"""Entries that wait for them at most, as the order stays."""
 
 
 class Page(NamedTuple):
@@ -57,274 +32,332 @@ class Page(NamedTuple):
 
     Attributes:
         entries: in the order asked for.
-        total: live objects between `since` and `before`, on all pages.
-        next: where the next page begins; None where no entries remain.
+        total: live objects that the filters admit, on all pages.
+        next: the place that the next page begins behind; None where no entries remain.
     """
 
     entries: list[StoredObject | Tombstone]
     total: int
-    next: Position | None
+    next: Place | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What one query found, and the range that it has covered."""
+@dataclass(slots=True)
+class _Part:
+    """What came from one source.
 
-    is_live: bool
-    items: dict[str, Item]
-    covered: TimeRange
-
-    def lacks(self, write: Write, place: str) -> bool:
-        """Whether this write, with its place in the list, isn't visible here as it should be."""
-        there = self.items.get(write.id)
-        if there is not None:
-            return there.version < write.version
-        return write.is_live == self.is_live and place in self.covered
-
-
-def read_page(
-    dynamo: Dynamo, deadline: Deadline, *, parent: str, clock: Clock, wanted: PageRange
-) -> Page:
-    """A page of the list whose clock was read before.
-
-    Raises:
-        UnavailableError: the time left didn't allow to read all of it.
+    Attributes:
+        window: the entries that a page may show, of all that stays as it is.
+        moving: what was written since the clock was read, or isn't visible everywhere yet, and so
+            may be met twice: by id, in its newest version.
+        counted: hashes of the ids of live objects that the filters admit, of all that stays.
     """
-    return _Reader(dynamo, deadline, parent, clock=clock, wanted=wanted).read()
+
+    window: Window
+    moving: dict[str, Item] = field(default_factory=dict)
+    counted: "array[int]" = field(default_factory=partial(array, "q"))
 
 
-class _Reader:
-    """Reads one page."""
+class ListReader:
+    """Reads one list for one query."""
 
     def __init__(
-        self, dynamo: Dynamo, deadline: Deadline, parent: str, *, clock: Clock, wanted: PageRange
+        self,
+        dynamo: Dynamo,
+        deadline: Deadline,
+        parent: str,
+        *,
+        clock: Clock,
+        query: ListQuery,
+        ids: Sequence[str] | None,
+        with_tombstones: bool,
     ) -> None:
+        """Prepare to read; nothing is called yet.
+
+        Args:
+            dynamo: the tables.
+            deadline: of the request.
+            parent: the hash key of the list's clock.
+            clock: as it was read.
+            query: what is wanted.
+            ids: the only ones that the query can admit and objects can have; None for any.
+            with_tombstones: whether deletions are wanted as well.
+        """
         self._dynamo = dynamo
         self._deadline = deadline
         self._parent = parent
         self._clock = clock
-        self._wanted = wanted
-        bounds = partial(time_range, clock.within, since=wanted.since, before=wanted.before)
-        self._all = bounds()
-        self._asked = (
-            bounds(above=wanted.after) if wanted.oldest_first else bounds(below=wanted.after)
-        )
+        self._query = query
+        self._ids = ids
+        self._needs_data = query.needs_data
+        self._with_tombstones = with_tombstones
+        self._named = clock.newest_writes
+        times = query.times
+        self._range = time_range(clock.within, since=times.since, before=times.before)
+        # An index can stop at the limit only in its own order, where the clock has counted.
+        self._stops_early = not query.filters and query.order.is_by_time
 
-    def read(self) -> Page:
-        shown, counted = self._query_all()
-        late = self._read_late([*shown, *counted])
-        covered = _common(part.covered for part in shown)
-        items = _newest([*(part.items for part in shown), late])
+    def page(self, after: Place | None = None) -> Page:
+        """The page that begins behind this place.
+
+        Raises:
+            UnavailableError: the time left didn't allow to read all that decides on it.
+        """
+        gather = partial(self._gather, after=after)
+        parts = self._dynamo.parallel(gather, self._sources(after))
+        windows = [part.window for part in parts]
+        moving = _newest(part.moving for part in parts)
+        moving |= self._read_late(moving, windows)
+        entries = [entry for window in windows for entry in window]
+        entries = [entry for entry in entries if entry.item.key.id not in moving]
+        moved = [entry for item in moving.values() if (entry := self._entry(item)) is not None]
         in_order = sorted(
-            (item for item in items.values() if self._is_shown(item, covered)),
-            key=_place,
-            reverse=not self._wanted.oldest_first,
+            (
+                entry
+                for entry in (*entries, *moved)
+                if all(window.covers(entry.key) for window in windows)
+            ),
+            key=lambda entry: entry.key,
         )
-        entries, following = self._cut(in_order, covered)
-        total = self._total([*(part.items for part in counted or shown), late])
-        return Page(entries, total, following)
+        total = self._clock.count
+        if self._query.filters:
+            total = _count(parts, moving) + sum(entry.item.is_live for entry in moved)
+        edges = [window.edge for window in windows if window.edge is not None]
+        edge = min(edges, key=lambda entry: entry.key, default=None)
+        return self._cut(in_order, edge, total)
 
-    # Queries
+    def matches(self) -> Iterator[str]:
+        """The ids of what the filters admit, from the one changed longest ago on.
 
-    def _query_all(self) -> tuple[list[_Found], list[_Found]]:
-        """What the page shows, and apart from it what counts where that is more."""
-        queries = [self._query_live]
-        if self._wanted.with_tombstones:
-            queries.append(self._query_dead)
-        if self._is_bounded and self._is_part:
-            return self._parallel_with_count(queries)
-        shown = self._dynamo.parallel(_call, queries)
-        is_whole = shown[0].covered == self._asked
-        return shown, [] if is_whole or not self._is_bounded else [self._query_count()]
+        Lazy: what is further behind is read as it is asked for. What changes meanwhile may come
+        twice, or at the end, and may not match any more.
 
-    def _parallel_with_count(
-        self, queries: list[Callable[[], _Found]]
-    ) -> tuple[list[_Found], list[_Found]]:
-        *shown, counted = self._dynamo.parallel(_call, [*queries, self._query_count])
-        return shown, [counted]
+        Raises:
+            UnavailableError: the time left didn't allow to go on.
+        """
+        moving: dict[str, Item] = {}
+        for item in self._read_live(with_body=self._needs_data):
+            self._deadline.check()
+            if self._may_move(item):
+                _keep_newest(moving, item)
+            if self._entry(item) is not None:
+                yield item.key.id
+        late = self._read_late(moving, ())
+        yield from (id for id, item in late.items() if self._entry(item) is not None)
 
-    @property
-    def _is_bounded(self) -> bool:
-        """Whether it is another number of objects than the clock's that counts."""
-        return self._wanted.since is not None or self._wanted.before is not None
+    # Sources
 
-    @property
-    def _is_part(self) -> bool:
-        return self._wanted.limit is not None or self._wanted.after is not None
+    def _sources(self, after: Place | None) -> list[Iterator[Item]]:
+        if self._stops_early:
+            return [self._read_part(after)]
+        sources = [self._read_live(with_body=True)]
+        if self._with_tombstones and self._ids is None:
+            sources.append(self._read_index(BY_DELETION, ("id", "dead", "version")))
+        return sources
 
-    def _query_live(self) -> _Found:
-        names = ("id", "live", "version", *(("body",) if self._wanted.with_data else ()))
-        return self._query(BY_LAST_MODIFIED, names, self._asked, self._probe, MAX_PAGE_BYTES)
-
-    def _query_dead(self) -> _Found:
-        names = ("id", "dead", "version")
-        return self._query(BY_DELETION, names, self._asked, self._probe, MAX_PAGE_BYTES)
-
-    def _query_count(self) -> _Found:
-        return self._query(BY_LAST_MODIFIED, ("id", "live", "version"), self._all, None, None)
+    def _read_part(self, after: Place | None) -> Iterator[Item]:
+        """The entries of a page, and one that tells of more, in the order of the index."""
+        oldest_first = self._query.order.is_oldest_first
+        place = None if after is None else Position(*after)
+        above, below = (place, None) if oldest_first else (None, place)
+        asked = time_range(self._clock.within, above=above, below=below)
+        entries = self._dynamo.query(
+            BY_LAST_MODIFIED,
+            self._parent,
+            between=asked,
+            ascending=oldest_first,
+            limit=self._probe,
+            attributes=("id", "live", "version", "body"),
+            deadline=self._deadline,
+        )
+        return (self._from_entry(raw, BY_LAST_MODIFIED) for raw in entries)
 
     @property
     def _probe(self) -> int | None:
-        """One more than the page takes, which tells whether entries remain."""
-        return None if self._wanted.limit is None else self._wanted.limit + 1
+        return None if self._query.limit is None else self._query.limit + 1
 
-    def _query(
-        self,
-        index: str,
-        attributes: tuple[str, ...],
-        asked: TimeRange,
-        limit: int | None,
-        most_bytes: int | None,
-    ) -> _Found:
-        is_live = index == BY_LAST_MODIFIED
-        if asked.lowest > asked.highest:
-            return _Found(is_live, {}, asked)
+    def _read_live(self, *, with_body: bool) -> Iterator[Item]:
+        """All objects that the filters may admit, with their bodies where those decide."""
+        if self._ids is not None:
+            return self._read_keys(self._ids)
+        names = ("id", "live", "version", *(("body",) if with_body else ()))
+        items = self._read_index(BY_LAST_MODIFIED, names)
+        return self._with_large_bodies(items) if self._needs_data else items
+
+    def _read_keys(self, ids: Iterable[str]) -> Iterator[Item]:
+        """The objects and tombstones with these ids, the oldest first."""
+        keys = [listed_key(self._parent, id) for id in ids]
+        items = map(from_raw, self._dynamo.get(keys, self._deadline).values())
+        yield from sorted(items, key=lambda item: (item.last_modified, item.key.id))
+
+    def _read_index(self, index: str, attributes: tuple[str, ...]) -> Iterator[Item]:
+        """All of the range, the oldest first: what moves on meanwhile is met again, not missed."""
+        if self._range.lowest > self._range.highest:
+            return
         entries = self._dynamo.query(
             index,
             self._parent,
-            between=asked,
-            ascending=self._wanted.oldest_first,
-            limit=limit,
+            between=self._range,
+            ascending=True,
+            limit=None,
             attributes=attributes,
             deadline=self._deadline,
         )
-        items: dict[str, Item] = {}
-        size, place = 0, ""
-        # An id may be met twice, if it was changed between two calls: the entries are counted.
-        for number, raw in enumerate(entries, 1):
-            item = self._from_entry(raw, RANGE_KEYS[index])
-            size += _answer_bytes(item)
-            if items and most_bytes is not None and size > most_bytes:
-                return _Found(is_live, items, self._up_to(asked, place))
-            items[item.key.id], place = item, _place(item)
-            if number == limit:
-                return _Found(is_live, items, self._up_to(asked, place))
-        return _Found(is_live, items, asked)
+        for raw in entries:
+            yield self._from_entry(raw, index)
 
-    def _up_to(self, asked: TimeRange, place: str) -> TimeRange:
-        if self._wanted.oldest_first:
-            return asked._replace(highest=place)
-        return asked._replace(lowest=place)
-
-    def _from_entry(self, raw: RawItem, range_key: str) -> Item:
-        """The item of an index entry, its body as text."""
+    def _from_entry(self, raw: RawItem, index: str) -> Item:
+        """The item of an index entry, without its body where that is large."""
         body = raw.get("body", {})
         return Item(
             key=listed_key(self._parent, raw["id"]["S"]),
-            is_live=range_key == "live",
-            last_modified=position_of(raw[range_key]["S"]).last_modified,
+            is_live=index == BY_LAST_MODIFIED,
+            last_modified=position_of(raw[RANGE_KEYS[index]]["S"]).last_modified,
             version=int(raw["version"]["N"]),
             within=self._clock.within,
-            body=None if "N" in body else decode_body(body.get("S", body.get("B"))).decode(),
+            body=body.get("S", body.get("B")),
             body_bytes=int(body.get("N", 0)),
         )
 
+    def _with_large_bodies(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The same, in that order, with the bodies that the index lacks as they are large."""
+        waiting: list[Item] = []
+        for item in items:
+            waiting.append(item)
+            large = sum(map(_is_large, waiting))
+            if large in (0, LARGE_AT_ONCE) or len(waiting) == WAITING_AT_ONCE:
+                yield from filter(None, self._with_bodies(waiting))
+                waiting.clear()
+        yield from filter(None, self._with_bodies(waiting))
+
+    def _with_bodies(self, items: Sequence[Item | None]) -> Iterator[Item | None]:
+        """The same, where the index lacks the body as they are by now; None where none is left."""
+        large = [item.key.id for item in items if item is not None and _is_large(item)]
+        found = {item.key.id: item for item in self._read_keys(large)}
+        for item in items:
+            yield found.get(item.key.id) if item is not None and _is_large(item) else item
+
+    # From items to a page
+
+    def _gather(self, items: Iterator[Item], *, after: Place | None) -> _Part:
+        part = _Part(Window(self._query.order, after=after, limit=self._query.limit))
+        for number, item in enumerate(items, 1):
+            self._deadline.check()
+            entry = self._entry(item)
+            if self._may_move(item):
+                _keep_newest(part.moving, item)
+            elif entry is not None:
+                part.window.add(entry)
+                if item.is_live:
+                    part.counted.append(hash(item.key.id))
+            if self._stops_early and entry is not None:
+                if number == self._probe:
+                    part.window.end_at(entry)
+                if part.window.edge is not None:
+                    break
+        return part
+
+    def _may_move(self, item: Item) -> bool:
+        """Whether an item may be met in another version as well."""
+        return item.version > self._clock.timestamp or item.key.id in self._named
+
+    def _entry(self, item: Item) -> Entry | None:
+        """The item as an entry of the list; None where it isn't there, or filtered out."""
+        if item.within != self._clock.within:
+            return None
+        if not (item.is_live or self._with_tombstones):
+            return None
+        data = self._data(item)
+        if not self._query.admits(data):
+            return None
+        order = self._query.order
+        return Entry.at(order, order.place_of(data), item)
+
+    def _data(self, item: Item) -> JsonObject:
+        """As much of an item as filters and order look at."""
+        if item.is_live and not self._needs_data:
+            return {"id": item.key.id, "last_modified": item.last_modified}
+        return item.to_stored().to_json()
+
+    def _cut(self, in_order: Sequence[Entry], edge: Entry | None, total: int) -> Page:
+        """The page, with its bodies, and where the next one begins."""
+        items = list(_fitting(entry.item for entry in in_order[: self._query.limit]))
+        items = list(_fitting(map(self._if_listed, self._with_bodies(items))))
+        entries = [item.to_stored() for item in items if item is not None]
+        if len(items) < len(in_order):
+            return Page(entries, total, in_order[len(items) - 1].place)
+        return Page(entries, total, None if edge is None else edge.place)
+
+    def _if_listed(self, item: Item | None) -> Item | None:
+        """The item, unless it left the list when its body was read."""
+        return None if item is None or self._entry(item) is None else item
+
     # Torn commits
 
-    def _read_late(self, found: Sequence[_Found]) -> dict[str, Item]:
-        """What the clock names and the queries should have found, in that version or a newer one.
+    def _read_late(self, moving: dict[str, Item], windows: Sequence[Window]) -> dict[str, Item]:
+        """What the clock names and should have been met, in that version or a newer one.
 
         Read by key until it is there ("latest"). Usually nothing.
         """
         late = {
             id: write
-            for id, write in self._clock.newest_writes.items()
-            if any(part.lacks(write, self._place_of(write)) for part in found)
+            for id, write in self._named.items()
+            if (
+                moving[id].version < write.version
+                if id in moving
+                else self._should_be_met(write, windows)
+            )
         }
         items: dict[str, Item] = {}
         while len(items) < len(late):
-            keys = [listed_key(self._parent, id) for id in late if id not in items]
-            for key, raw in self._dynamo.get(keys, self._deadline).items():
-                item = from_raw(raw)
-                if item.version >= late[key.id].version:
-                    items[key.id] = item
+            for item in self._read_keys([id for id in late if id not in items]):
+                if item.version >= late[item.key.id].version:
+                    items[item.key.id] = item
             if len(items) < len(late):
                 self._deadline.wait()
         return items
 
-    def _place_of(self, write: Write) -> str:
-        return time_key(self._clock.within, write.last_modified, write.id)
-
-    # Putting together
-
-    def _is_shown(self, item: Item, covered: TimeRange) -> bool:
-        return (item.is_live or self._wanted.with_tombstones) and _place(item) in covered
-
-    def _cut(
-        self, in_order: list[Item], covered: TimeRange
-    ) -> tuple[list[StoredObject | Tombstone], Position | None]:
-        """The entries of the page, with their bodies, and where the next one begins."""
-        page = list(_fitting(in_order[: self._wanted.limit]))
-        page = list(_fitting(self._with_bodies(page)))
-        entries = [item.to_stored() for item in page if item is not None]
-        if len(page) < len(in_order):
-            return entries, position_of(_place(in_order[len(page) - 1]))
-        if covered != self._asked:
-            edge = covered.highest if self._wanted.oldest_first else covered.lowest
-            return entries, position_of(edge)
-        return entries, None
-
-    def _with_bodies(self, page: Sequence[Item | None]) -> Iterator[Item | None]:
-        """The page, with the bodies that the index lacks as they are large.
-
-        These may be newer than the index was; None where one doesn't belong here any more.
-        """
-        large = [item.key for item in page if item is not None and _is_large(item)]
-        found = self._dynamo.get(large, self._deadline) if large else {}
-        for item in page:
-            if item is not None and _is_large(item):
-                yield self._still_there(found.get(item.key))
-            else:
-                yield item
-
-    def _still_there(self, raw: "RawItem | None") -> Item | None:
-        item = None if raw is None else from_raw(raw)
-        return item if item and item.is_live and _place(item) in self._all else None
-
-    def _total(self, parts: Iterable[dict[str, Item]]) -> int:
-        if not self._is_bounded:
-            return self._clock.count
-        items = _newest(parts).values()
-        return sum(item.is_live and _place(item) in self._all for item in items)
+    def _should_be_met(self, write: Write, windows: Sequence[Window]) -> bool:
+        if not (write.is_live or self._with_tombstones):
+            return False
+        if self._ids is not None:
+            return write.id in self._ids
+        if self._stops_early:
+            key = self._query.order.key((write.last_modified, write.id))
+            return all(window.covers(key) for window in windows)
+        return time_key(self._clock.within, write.last_modified, write.id) in self._range
 
 
-def _call(query: Callable[[], _Found]) -> _Found:
-    return query()
-
-
-def _place(item: Item) -> str:
-    return time_key(item.within, item.last_modified, item.key.id)
-
-
-def _is_large(item: Item) -> bool:
-    return item.is_live and item.body is None
-
-
-def _answer_bytes(item: Item) -> int:
-    body = item.body_bytes if item.body is None else answer_bytes(decode_body(item.body))
-    return ENTRY_BYTES + len(item.key.id) + body
-
-
-def _fitting(page: Iterable[Item | None]) -> Iterator[Item | None]:
-    """As much of a page as an answer can carry, one item at least; None is what is gone."""
-    size = 0
-    for number, item in enumerate(page):
-        size += 0 if item is None else _answer_bytes(item)
-        if size > MAX_PAGE_BYTES and number > 0:
-            return
-        yield item
+def _keep_newest(items: dict[str, Item], item: Item) -> None:
+    """Add an item, unless it is there in a newer version."""
+    known = items.get(item.key.id)
+    if known is None or known.version < item.version:
+        items[item.key.id] = item
 
 
 def _newest(parts: Iterable[dict[str, Item]]) -> dict[str, Item]:
     """All items, each id once, in its newest version."""
     newest: dict[str, Item] = {}
     for items in parts:
-        for id, item in items.items():
-            if id not in newest or newest[id].version < item.version:
-                newest[id] = item
+        for item in items.values():
+            _keep_newest(newest, item)
     return newest
 
 
-def _common(ranges: Iterable[TimeRange]) -> TimeRange:
-    lowest, highest = zip(*ranges, strict=True)
-    return TimeRange(max(lowest), min(highest))
+def _count(parts: Iterable[_Part], moving: Iterable[str]) -> int:
+    """The objects that were counted, without those that were met again in another version."""
+    again = {hash(id) for id in moving}
+    return sum(id not in again for part in parts for id in part.counted)
+
+
+def _is_large(item: Item) -> bool:
+    return item.is_live and item.body is None
+
+
+def _fitting(page: Iterable[Item | None]) -> Iterator[Item | None]:
+    """As much of a page as an answer can carry, one item at least; None is what is gone."""
+    size = 0
+    for number, item in enumerate(page):
+        size += 0 if item is None else page_bytes(item)
+        if size > MAX_PAGE_BYTES and number > 0:
+            return
+        yield item

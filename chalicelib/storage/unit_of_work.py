@@ -15,6 +15,8 @@ from pynamodb.expressions.operand import Path
 
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.protocol.messages import JsonObject
+from chalicelib.protocol.queries import ListQuery
+from chalicelib.protocol.sorting import Place
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage import access
@@ -29,7 +31,7 @@ from chalicelib.storage.connection import Deadline, Dynamo, condition_of
 from chalicelib.storage.failures import ConflictError, UnavailableError
 from chalicelib.storage.items import Cause, Item, encode_body, from_raw, stored_bytes, to_raw
 from chalicelib.storage.keys import Key, clock_key, listed_key, object_key
-from chalicelib.storage.lists import Page, PageRange, read_page
+from chalicelib.storage.lists import ListReader, Page
 
 MAX_ACTIONS: Final = 100
 MAX_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
@@ -121,17 +123,44 @@ class UnitOfWork:
         """The list's timestamp, staged writes included; 0 of a list that nobody has used."""
         return self._clock(uri).timestamp
 
-    def read_page(self, uri: ListUri, wanted: PageRange) -> Page:
+    def read_page(self, uri: ListUri, query: ListQuery, after: Place | None = None) -> Page:
         """A page of a list whose clock was loaded before ("clock first").
 
+        Args:
+            uri: of the list.
+            query: what is wanted of it.
+            after: the place that the page begins behind; None for the first.
+
         Raises:
-            UnavailableError: the time left didn't allow to read it to its end.
+            UnavailableError: the time left didn't allow to read all that decides on it.
         """
+        reader = self._reader(uri, query, with_tombstones=query.wants_tombstones)
+        return Page([], 0, None) if reader is None else reader.page(after)
+
+    def find_matches(self, uri: ListUri, query: ListQuery) -> Iterator[ObjectUri]:
+        """The live objects that the filters admit, as `ListReader.matches` gives them.
+
+        Raises:
+            UnavailableError: the time left didn't allow to go on.
+        """
+        reader = self._reader(uri, query, with_tombstones=False)
+        return iter(()) if reader is None else map(uri.object, reader.matches())
+
+    def _reader(
+        self, uri: ListUri, query: ListQuery, *, with_tombstones: bool
+    ) -> ListReader | None:
+        """What reads a list; None for one that nobody has used."""
         clock = self._clock(uri)
         if clock.loaded is None:
-            return Page([], 0, None)
-        return read_page(
-            self._dynamo, self._deadline, parent=clock.key.parent, clock=clock.loaded, wanted=wanted
+            return None
+        return ListReader(
+            self._dynamo,
+            self._deadline,
+            clock.key.parent,
+            clock=clock.loaded,
+            query=query,
+            with_tombstones=with_tombstones,
+            ids=None if query.ids is None else [*filter(uri.kind.is_id, sorted(query.ids))],
         )
 
     def check_tables(self) -> tuple[bool, bool]:

@@ -21,6 +21,7 @@ from tests.api.places import (
     made,
     sent,
 )
+from tests.api.shelves import listed, shelved
 from tests.doubles import Client, SetClock, basic
 
 BASE_URL = "http://localhost"
@@ -99,7 +100,17 @@ def test_get_lists_data_without_permissions(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{}, {"_limit": "2"}, {"_since": "0"}, {"_to": "9"}, {"_since": "x"}]
+    "query",
+    [
+        {},
+        {"_limit": "2"},
+        {"_since": "0"},
+        {"_to": "9"},
+        {"_since": "x"},
+        {"min_n": "3", "_sort": "-n", "_limit": "2"},
+        {"n": "none"},
+        {"_fields": "n"},
+    ],
 )
 def test_head_answers_as_get_without_a_body(client: Client, query: dict[str, str]) -> None:
     filled(client)
@@ -391,6 +402,65 @@ def test_fields_may_name_any_depth(client: Client) -> None:
     pages = walk(client, client.ask("GET", RECORDS, _fields=deep, _limit="4"))
 
     assert len(entries(pages)) == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts"),
+    [
+        ("a.x", [{"a": {"x": 1}}, {"a": {}}, {"a": "text"}, {"a": None}, {"a": [{"x": 1}]}, {}]),
+        ("a.y,a.x", [{"a": {"x": 1, "y": 2}}, {"a": {"y": 2}}, *[...] * 3, {}]),
+        ("a.x.z.w", [{"a": {"x": 1}}, {"a": {}}, *[...] * 3, {}]),
+        ("b", [{}, {}, {}, {}, {}, {"b": False}]),
+        ("b.c,,a,a.x,", [*[...] * 5, {"b": False}]),
+        ("a.", [*[...] * 5, {}]),
+        ("id.x", [{}] * 6),
+    ],
+)
+def test_fields_select_parts_of_every_object(
+    client: Client, fields: str, parts: list[dict[str, Any]]
+) -> None:
+    values = [{"x": 1, "y": 2}, {"y": 2}, "text", None, [{"x": 1}]]
+    objects = [*({"a": value} for value in values), {"b": False, "a.x": 1}]
+    records = shelved(client, objects)
+
+    found = listed(client, ("_fields", "none"), ("_fields", fields), ("_sort", "last_modified"))
+
+    kept = [{name: record[name] for name in ("id", "last_modified")} for record in records]
+    wanted = [data if part is ... else part for data, part in zip(objects, parts, strict=True)]
+    assert found == [ids | part for ids, part in zip(kept, wanted, strict=True)]
+
+
+def test_filters_and_order_see_fields_that_are_left_out(client: Client) -> None:
+    records = shelved(client, [{"n": n % 3, "name": name} for n, name in enumerate("abcdef")])
+    query = {"min_n": "1", "_sort": "-n,name", "_fields": "name", "_limit": "3"}
+
+    pages = walk(client, client.ask("GET", RECORDS, **query))
+
+    assert entries(pages) == [
+        {key: record[key] for key in ("id", "last_modified", "name")}
+        for record in (records[place] for place in (2, 5, 1, 4))
+    ]
+    assert {page.headers["Total-Records"] for page in pages} == {"4"}
+
+
+def test_unknown_fields_of_collections_are_left_out(client: Client) -> None:
+    data = made(client)[COLLECTION]["data"]
+
+    answer = client.ask("GET", COLLECTIONS, _fields="colour,title.x,members")
+
+    assert body_of(answer)["data"] == [data]
+
+
+def test_fields_of_groups_are_those_that_they_have(client: Client) -> None:
+    data = made(client)[f"{GROUPS}/writers"]["data"]
+
+    answer = client.ask("GET", GROUPS, _fields="deleted,members.x,id,last_modified.x")
+
+    assert body_of(answer)["data"] == [data]
+    refused = client.ask("GET", GROUPS, _fields="title,members,colour.x,.a")
+    name, description = "Invalid _fields parameter", "Fields a,colour,title do not exist"
+    assert_invalid(refused, "body", name, description)
+    assert body_of(refused, 400)["message"] == f"{name} in body: {description}"
 
 
 def test_unknown_fields_of_groups_are_refused(client: Client) -> None:

@@ -8,11 +8,13 @@ from chalicelib.storage.connection import Dynamo
 from tests.api.filling import fill
 from tests.api.places import BUCKET, COLLECTION, GROUP, OTHER_ID, RECORD, RECORDS, body_of, made
 from tests.doubles import Client, CountedCalls
+from tests.shared_moto import empty_streams
 
 READ = {"BatchGetItem": 1}
 WRITTEN = {"BatchGetItem": 1, "TransactWriteItems": 1}
 PAGE = {"BatchGetItem": 1, "Query": 1}
 SYNC = {"BatchGetItem": 1, "Query": 2}
+BY_KEY = {"BatchGetItem": 2}
 SIZES = [10, 5_000]
 
 
@@ -86,6 +88,13 @@ def test_what_requests_cost_does_not_depend_on_the_size_of_the_list(
     assert len(body_of(answer)["data"]) == 3
     assert calls.take() == SYNC
     assert read_items.take() == 3
+    for query in ({"_limit": "25"}, {"_limit": "2", "_sort": "last_modified"}):
+        assert cost("GET", RECORDS, 200, _since=since, **query) == SYNC
+        assert read_items.take() == 3
+    for query in ({"id": OTHER_ID}, {"in_id": f"{OTHER_ID},{RECORD[-36:]}", "_since": "0"}):
+        assert cost("GET", RECORDS, 200, **query) == BY_KEY
+    assert cost("GET", RECORDS, 304, headers=star, min_n="0", _sort="n") == READ
+    assert read_items.take() == 0
     assert cost("GET", RECORDS, 200, _since=answer.headers["ETag"]) == SYNC
     assert read_items.take() == 0
 
@@ -103,6 +112,44 @@ def test_a_page_of_25_reads_26_items(
         assert answer.headers["Total-Records"] == "61"
         assert calls.take() == PAGE
         assert read_items.take() == 26
+
+
+def test_filters_and_orders_read_the_collection_once(
+    client: Client, dynamo: Dynamo, calls: CountedCalls, read_items: ReadItems
+) -> None:
+    made(client)
+    fill(dynamo, 60)
+    newest = client.ask("GET", RECORDS, _limit="1").headers["ETag"].strip('"')
+    calls.take()
+    read_items.take()
+
+    for query, found, items in (
+        ({"n": "7"}, 1, 61),
+        ({"_sort": "n"}, 61, 61),
+        ({"_sort": "-n", "_limit": "5"}, 5, 61),
+        ({"_sort": "id"}, 61, 61),
+        ({"not_title": "One", "_limit": "25"}, 25, 61),
+        ({"n": "7", "min_n": "8"}, 0, 61),
+        ({"min_last_modified": str(int(newest) - 9), "n": "59", "not_deleted": "true"}, 1, 10),
+    ):
+        answer = client.ask("GET", RECORDS, **query)
+        assert len(body_of(answer)["data"]) == found
+        assert calls.take() == (SYNC if "not_deleted" in query else PAGE)
+        assert read_items.take() == items
+
+
+def test_where_no_id_can_match_nothing_is_read(
+    client: Client, calls: CountedCalls, read_items: ReadItems
+) -> None:
+    made(client)
+    calls.take()
+
+    for query in ({"id": "none"}, {"in_id": ",", "n": "1"}):
+        assert body_of(client.ask("GET", RECORDS, **query))["data"] == []
+    assert calls.take() == {"BatchGetItem": 2}
+    assert body_of(client.ask("DELETE", RECORDS, id="none"))["data"] == []
+    assert calls.take() == READ
+    assert read_items.take() == 0
 
 
 def test_an_object_of_any_kind_is_written_in_two_round_trips(
@@ -127,6 +174,68 @@ def test_a_deleted_list_costs_one_read_of_its_objects_more(
     made(client)
 
     assert client.ask("DELETE", RECORDS).status == 200
+
+    assert calls.take() == {"BatchGetItem": 2, "Query": 1, "TransactWriteItems": 1}
+
+
+@pytest.mark.parametrize(
+    ("query", "cost"),
+    [
+        ({"min_n": "0"}, {"BatchGetItem": 2, "Query": 1, "TransactWriteItems": 1}),
+        ({"_since": "0"}, {"BatchGetItem": 2, "Query": 1, "TransactWriteItems": 1}),
+        ({"title": "One"}, {"BatchGetItem": 2, "Query": 1, "TransactWriteItems": 1}),
+        ({"title": "Two"}, {"BatchGetItem": 1, "Query": 1}),
+        ({"id": RECORD[-36:]}, {"BatchGetItem": 3, "TransactWriteItems": 1}),
+    ],
+    ids=str,
+)
+def test_a_deletion_by_filters_costs_no_more(
+    client: Client, calls: CountedCalls, query: dict[str, str], cost: dict[str, int]
+) -> None:
+    made(client)
+    client.ask("PATCH", RECORD, {"data": {"n": 1}})
+    calls.take()
+
+    assert client.ask("DELETE", RECORDS, **query).status == 200
+
+    assert calls.take() == cost
+
+
+def test_a_further_chunk_of_a_deleted_list_costs_three_round_trips(
+    client: Client, dynamo: Dynamo, calls: CountedCalls, read_items: ReadItems
+) -> None:
+    client.ask("PUT", BUCKET)
+    client.ask("PUT", COLLECTION)
+    fill(dynamo, 199)
+    costs: list[dict[str, int]] = []
+
+    def take(**_: Any) -> None:
+        costs.append(calls.take())
+        empty_streams()
+
+    calls.take()
+    dynamo._connection.client.meta.events.register("after-call.dynamodb.TransactWriteItems", take)
+    assert len(body_of(client.ask("DELETE", RECORDS))["data"]) == 199
+    dynamo._connection.client.meta.events.unregister("after-call.dynamodb.TransactWriteItems", take)
+
+    assert costs == [
+        {"BatchGetItem": 2, "Query": 1, "TransactWriteItems": 1},
+        {"BatchGetItem": 3, "TransactWriteItems": 1},  # parents, clock, 99 objects; `latest`
+        {"BatchGetItem": 2, "TransactWriteItems": 1},
+    ]
+    assert calls.take() == {}
+    assert read_items.take() == 199
+
+
+def test_as_much_as_a_transaction_takes_costs_no_further_look(
+    client: Client, dynamo: Dynamo, calls: CountedCalls
+) -> None:
+    client.ask("PUT", BUCKET)
+    client.ask("PUT", COLLECTION)
+    fill(dynamo, 99)
+    calls.take()
+
+    assert len(body_of(client.ask("DELETE", RECORDS))["data"]) == 99
 
     assert calls.take() == {"BatchGetItem": 2, "Query": 1, "TransactWriteItems": 1}
 

@@ -12,13 +12,15 @@ from botocore.exceptions import ClientError
 from pynamodb.connection import Connection
 
 from chalicelib.protocol.kinds import BUCKET, COLLECTION, GROUP, RECORD
+from chalicelib.protocol.queries import ListQuery, parse_list_query
+from chalicelib.protocol.sorting import Place
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage.clock import Clock, clock_from_raw
 from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.items import Item, RawItem, from_raw
 from chalicelib.storage.keys import Key, clock_key, object_key, position_of
-from chalicelib.storage.lists import Page, PageRange
+from chalicelib.storage.lists import Page
 from chalicelib.storage.tables import BY_LAST_MODIFIED, Tables
 from chalicelib.storage.transactions import Storage
 from chalicelib.storage.unit_of_work import Origin, UnitOfWork
@@ -32,6 +34,8 @@ POSTS = COLLECTIONS.object("posts")
 GROUPS = ListUri(GROUP, ("blog",))
 WRITERS = GROUPS.object("writers")
 RECORDS = ListUri(RECORD, ("blog", "posts"))
+
+ALL = ListQuery()
 
 TRANSACT = "TransactWriteItems"
 
@@ -317,28 +321,53 @@ class Requests:
         found: StoredObject | Tombstone | None = self.run(work)
         return found
 
-    def page(self, uri: ListUri = RECORDS, wanted: PageRange | None = None, **range: Any) -> Page:
-        return self.list(uri, wanted, **range)[1]
+    def page(
+        self, uri: ListUri = RECORDS, query: ListQuery = ALL, after: Place | None = None
+    ) -> Page:
+        return self.list(uri, query, after)[1]
 
     def list(
-        self, uri: ListUri = RECORDS, wanted: PageRange | None = None, **range: Any
+        self, uri: ListUri = RECORDS, query: ListQuery = ALL, after: Place | None = None
     ) -> tuple[int, Page]:
         """The list's timestamp, as of before, and a page of it."""
 
         def work(unit: UnitOfWork) -> tuple[int, Page]:
-            unit.load(uri.ancestors, [uri])
-            if not all(isinstance(unit.find(u), StoredObject) for u in uri.ancestors):
-                raise MissingError(uri)
-            timestamp = unit.timestamp(uri)
-            return timestamp, unit.read_page(uri, wanted or PageRange(**range))
+            load_list(unit, uri)
+            return unit.timestamp(uri), unit.read_page(uri, query, after)
 
         answer: tuple[int, Page] = self.run(work)
         return answer
+
+    def matches(self, uri: ListUri = RECORDS, query: ListQuery = ALL) -> "list[ObjectUri]":
+        """All that the filters admit."""
+
+        def work(unit: UnitOfWork) -> Any:
+            load_list(unit, uri)
+            return [*unit.find_matches(uri, query)]
+
+        found: list[ObjectUri] = self.run(work)
+        return found
 
     def make_posts(self) -> None:
         """A bucket that anyone may write, with a collection."""
         self.put(BLOG, {}, {"write": ("system.Everyone",)})
         self.put(POSTS)
+
+
+def load_list(unit: UnitOfWork, uri: ListUri) -> None:
+    """Read what a list needs.
+
+    Raises:
+        MissingError: a parent is not there.
+    """
+    unit.load(uri.ancestors, [uri])
+    if not all(isinstance(unit.find(parent), StoredObject) for parent in uri.ancestors):
+        raise MissingError(uri)
+
+
+def asked(limit: int | None = None, **parameters: str) -> ListQuery:
+    """What these parameters ask for of a list of records."""
+    return parse_list_query([*parameters.items()], RECORD, limit)
 
 
 def load(unit: UnitOfWork, *uris: ObjectUri) -> None:

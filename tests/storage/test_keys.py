@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.protocol.kinds import BUCKET, COLLECTION, GROUP, MAX_ID_LENGTH, RECORD
-from chalicelib.protocol.pagination import Position
 from chalicelib.protocol.timestamps import MAX_TIMESTAMP
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage.keys import (
     CLOCK_ID,
     MAX_PRINCIPAL_BYTES,
     Key,
+    Position,
     access_object,
     clock_key,
     member_object,

@@ -26,6 +26,7 @@ from tests.storage.stand_ins import (
     MissingError,
     Requests,
     Wire,
+    asked,
     cancelled,
     ids,
     load,
@@ -158,7 +159,7 @@ def test_rule_latest_a_list_shows_what_its_clock_names_though_it_is_not_visible_
     assert [entry.to_json().get("new") for entry in page.entries] == [True, True, None]
     assert (page.total, page.next) == (3, None)
     wire.quiet()
-    assert ids(requests.page(since=since, with_tombstones=True)) == WRITTEN[::-1]
+    assert ids(requests.page(query=asked(_since=str(since)))) == WRITTEN[::-1]
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])
@@ -175,13 +176,8 @@ def test_rule_latest_a_sync_sees_what_its_clock_names_on_each_of_its_pages(
     seen: list[str] = []
     after = None
     while True:
-        page = requests.page(
-            since=since,
-            with_tombstones=True,
-            limit=limit,
-            after=after,
-            oldest_first=oldest_first,
-        )
+        query = asked(limit, _since=str(since), _sort="last_modified" if oldest_first else "")
+        page = requests.page(RECORDS, query, after)
         assert page.total == 2
         seen += ids(page)
         after = page.next
@@ -195,7 +191,7 @@ def test_rule_latest_an_object_that_is_not_visible_at_its_new_place_is_not_shown
     wire: Wire, requests: Requests
 ) -> None:
     prepared_for_torn_writes(requests)
-    first = requests.page(limit=1)
+    first = requests.page(query=asked(1))
     wire.torn = lambda id: id == record(1).id
     requests.put(record(1), {"new": True})
 
@@ -332,7 +328,7 @@ def test_rule_one_item_there_is_an_object_or_its_tombstone_whoever_was_first(
 
     stored = requests.put(record(1))
 
-    entries = requests.page(since=0, with_tombstones=True).entries
+    entries = requests.page(query=asked(_since="0")).entries
     assert [(entry.id, entry.last_modified) for entry in entries] == [
         (record(1).id, stored.last_modified)
     ]
@@ -465,7 +461,7 @@ def test_rule_within_nothing_of_a_dead_incarnation_shows(
 
     assert requests.get(record(1)) is requests.get(record(2)) is None
     assert requests.run(permissions) is None
-    page = requests.page(since=0, with_tombstones=True)
+    page = requests.page(query=asked(_since="0"))
     assert (page.entries, page.total) == ([], 0)
 
 
@@ -508,7 +504,7 @@ def test_rule_clock_stays_a_list_made_again_goes_on_above_its_old_timestamps(
     requests.put(POSTS)
 
     requests.put(record(1))
-    timestamp, page = requests.list(since=before, with_tombstones=True)
+    timestamp, page = requests.list(query=asked(_since=str(before)))
 
     assert timestamp > before
     assert ids(page) == [record(1).id]

@@ -30,6 +30,7 @@ from tests.storage.stand_ins import (
     MissingError,
     Requests,
     Wire,
+    asked,
     fresh_wire,
     ids,
     load,
@@ -505,7 +506,7 @@ def test_what_is_made_again_starts_empty_and_above_its_old_timestamps(
     requests.put(BLOG)
     requests.put(POSTS)
 
-    timestamp, page = requests.list(RECORDS, since=0, with_tombstones=True)
+    timestamp, page = requests.list(RECORDS, asked(_since="0"))
     assert (page.entries, page.total) == ([], 0)
     assert timestamp > before[RECORDS]
     assert requests.get(record(1)) is None
