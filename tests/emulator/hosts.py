@@ -177,9 +177,10 @@ class Log:
         with self._lock:
             self.statuses[answer.status] += 1
             if answer.status in (200, 201):
-                stored = data_of(answer)
-                change = Change(stored["id"], stored["last_modified"], stored, began, ended)
-                self.changes.append(change)
+                told = data_of(answer)
+                for stored in told if isinstance(told, list) else [told]:
+                    change = Change(stored["id"], stored["last_modified"], stored, began, ended)
+                    self.changes.append(change)
         return answer
 
 
@@ -198,8 +199,3 @@ def make_posts(client: Client) -> None:
     """A bucket with a collection."""
     assert client.ask("PUT", BUCKET).status == 201
     assert client.ask("PUT", COLLECTION).status == 201
-
-
-def record(number: int) -> str:
-    """The id of a record that several writers know."""
-    return f"{number:08x}-0000-4000-8000-000000000000"

@@ -18,12 +18,12 @@ from tests.emulator.hosts import (
     Hosts,
     data_of,
     make_posts,
-    record,
     seeded,
     together,
 )
 from tests.emulator.lines import READ, WRITE, Line
 from tests.emulator.proxy import Fate
+from tests.raw_records import record_id
 
 pytestmark = pytest.mark.emulator
 
@@ -32,7 +32,7 @@ SHORT_S = storage_connection.ATTEMPT_S + 0.7
 
 FAULTS = [fate for fate in Fate if fate is not Fate.ANSWERED]
 CARRIED_OUT = {Fate.CUT_AFTER, Fate.HALF_ANSWERED, Fate.SILENT, Fate.LATE}
-COUNTER = f"{RECORDS}/{record(1)}"
+COUNTER = f"{RECORDS}/{record_id(1)}"
 
 
 @pytest.fixture

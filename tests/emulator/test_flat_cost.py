@@ -7,20 +7,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from chalicelib.protocol.kinds import RECORD
-from chalicelib.protocol.uris import ListUri
-from chalicelib.storage.items import Cause, Item, encode_body, to_raw
-from chalicelib.storage.keys import clock_key, object_key
 from tests.doubles import Client
-from tests.emulator.hosts import RECORDS, Hosts, data_of, make_posts, record
+from tests.emulator.filling import fill
+from tests.emulator.hosts import RECORDS, Hosts, data_of, make_posts
+from tests.raw_records import record_id
 
 pytestmark = pytest.mark.emulator
 
-POSTS_RECORDS = ListUri(RECORD, ("blog", "posts"))
 FEW, MANY = 60, 5000
 PAGE = 25
-LONG_AGO_MS = 1_600_000_000_000
-_BATCH = 25  # items that one BatchWriteItem takes
 
 
 @dataclass(slots=True)
@@ -84,20 +79,20 @@ def costs(client: Client, meter: Meter) -> dict[str, Cost]:
     total = int(known.headers["Total-Records"])
     meter.take()
 
-    assert client.ask("GET", f"{RECORDS}/{record(1)}").status == 200
+    assert client.ask("GET", f"{RECORDS}/{record_id(1)}").status == 200
     found["GET"] = meter.take()
 
-    assert client.ask("PUT", f"{RECORDS}/{record(1)}", {"data": {"new": True}}).status == 200
+    assert client.ask("PUT", f"{RECORDS}/{record_id(1)}", {"data": {"new": True}}).status == 200
     found["PUT"] = meter.take()
 
-    assert client.ask("DELETE", f"{RECORDS}/{record(2)}").status == 200
+    assert client.ask("DELETE", f"{RECORDS}/{record_id(2)}").status == 200
     found["DELETE"] = meter.take()
 
     # The deleted one comes back, so that there are as many as before.
-    assert client.ask("POST", RECORDS, {"data": {"id": record(2)}}).status == 201
+    assert client.ask("POST", RECORDS, {"data": {"id": record_id(2)}}).status == 201
     found["POST"] = meter.take()
 
-    assert client.ask("PATCH", f"{RECORDS}/{record(3)}", {"data": {"new": 1}}).status == 200
+    assert client.ask("PATCH", f"{RECORDS}/{record_id(3)}", {"data": {"new": 1}}).status == 200
     found["PATCH"] = meter.take()
 
     page = client.ask("GET", RECORDS, _limit=str(PAGE))
@@ -110,44 +105,9 @@ def costs(client: Client, meter: Meter) -> dict[str, Cost]:
 
     three = client.ask("GET", RECORDS, _since=known.headers["ETag"])
     found["sync of three"] = meter.take()
-    assert {entry["id"] for entry in data_of(three)} == {record(n) for n in (1, 2, 3)}
+    assert {entry["id"] for entry in data_of(three)} == {record_id(n) for n in (1, 2, 3)}
 
     not_modified = {"If-None-Match": page.headers["ETag"]}
     assert client.ask("GET", RECORDS, headers=not_modified).status == 304
     found["nothing new"] = meter.take()
     return found
-
-
-def fill(hosts: Hosts, first: int, end: int) -> None:
-    """Put records into the collection as they would be stored, 25 a call."""
-    table = hosts.tables.objects
-    key = clock_key(POSTS_RECORDS)._asdict()
-    where = {"TableName": table, "Key": {name: {"S": text} for name, text in key.items()}}
-    clock = hosts.dynamodb.get_item(**where, ConsistentRead=True)["Item"]
-    raws = [raw_record(number, clock["within"]["S"]) for number in range(first, end)]
-    for start in range(0, len(raws), _BATCH):
-        puts = [{"PutRequest": {"Item": raw}} for raw in raws[start : start + _BATCH]]
-        answer = hosts.dynamodb.batch_write_item(RequestItems={table: puts})
-        assert not answer["UnprocessedItems"]
-    # Its time is of today, so it is above theirs already.
-    hosts.dynamodb.update_item(
-        **where,
-        UpdateExpression="SET #count = :count",
-        ExpressionAttributeNames={"#count": "count"},
-        ExpressionAttributeValues={":count": {"N": str(end)}},
-    )
-
-
-def raw_record(number: int, within: str) -> dict[str, Any]:
-    """The item of a record that was written long ago."""
-    time_ms = LONG_AGO_MS + number
-    item = Item(
-        key=object_key(POSTS_RECORDS.object(record(number))),
-        is_live=True,
-        last_modified=time_ms,
-        version=time_ms,
-        within=within,
-        permissions={},
-        body=encode_body({"number": number}),
-    )
-    return to_raw(item, Cause(None, "", by_list=False, timestamp=time_ms - 1))

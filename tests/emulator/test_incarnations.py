@@ -20,11 +20,11 @@ from tests.emulator.hosts import (
     data_of,
     make_posts,
     newest,
-    record,
     together,
 )
 from tests.emulator.lines import WRITE, Line
 from tests.emulator.proxy import Fate
+from tests.raw_records import record_id
 
 pytestmark = pytest.mark.emulator
 
@@ -60,7 +60,7 @@ def test_nothing_of_a_deleted_parent_is_in_its_successor(hosts: Hosts, deleted: 
             if ended.is_set():
                 break
             if turn % 2:
-                log.ask(client, "PUT", f"{RECORDS}/{record(number % 3)}", {"data": {"t": turn}})
+                log.ask(client, "PUT", f"{RECORDS}/{record_id(number % 3)}", {"data": {"t": turn}})
             else:
                 log.ask(client, "POST", RECORDS, {"data": {"turn": turn}})
         return None
@@ -77,7 +77,7 @@ def test_nothing_of_a_deleted_parent_is_in_its_successor(hosts: Hosts, deleted: 
     remakings = together(works)[0]
     # One more write to each, so that there are some that began after all was made.
     for number, client in enumerate(writers):
-        answer = log.ask(client, "PUT", f"{RECORDS}/{record(100 + number)}", {"data": {}})
+        answer = log.ask(client, "PUT", f"{RECORDS}/{record_id(100 + number)}", {"data": {}})
         assert answer.status == 201
 
     assert remakings is not None

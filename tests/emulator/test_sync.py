@@ -19,15 +19,21 @@ from tests.emulator.hosts import (
     data_of,
     make_posts,
     newest,
-    record,
     seeded,
     together,
 )
+from tests.raw_records import record_id
 
 pytestmark = pytest.mark.emulator
 
-OFFSETS_MS = (-3000, 3000, 0, -1500, 1500, 7)
-CHANGES_OF_EACH = 18
+OFFSETS_MS = (-3000, 3000, 0, -1500, 1500, 7, -20, 400)
+QUERIES: tuple[dict[str, str], ...] = (
+    {},
+    {"_limit": "3"},
+    {"_sort": "last_modified"},
+    {"_sort": "last_modified", "_limit": "2"},
+)
+CHANGES_OF_EACH = 24
 CHANGES_A_SYNC = 18
 MAX_SYNCS = 2000
 MAX_PAGES = 200
@@ -42,12 +48,14 @@ class Copy:
         query: of each request, beside `_since`.
         entries: by id, tombstones as well.
         etag: of the list, as the last sync found it.
+        shown: all that any answer showed.
     """
 
     hosts: Sequence[Client]
     query: dict[str, str]
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     etag: str | None = None
+    shown: list[dict[str, Any]] = field(default_factory=list)
     requests: int = 0
 
     def sync(self) -> None:
@@ -84,6 +92,10 @@ class Copy:
         host = self.hosts[self.requests % len(self.hosts)]
         answer = host.ask("GET", RECORDS, headers=headers, **query)
         assert answer.status in (200, 304)
+        if answer.status == 200:
+            ids = [entry["id"] for entry in data_of(answer)]
+            assert len(ids) == len(set(ids)), "an answer shows an object twice"
+            self.shown += data_of(answer)
         return answer
 
 
@@ -96,53 +108,49 @@ class Synced:
     times: dict[str, int]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        {},
-        {"_limit": "3"},
-        {"_sort": "last_modified"},
-        {"_sort": "last_modified", "_limit": "2"},
-    ],
-    ids=lambda query: " ".join(query) or "whole",
-)
-def test_a_client_that_syncs_while_others_write_misses_nothing(
-    hosts: Hosts, query: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("seed", range(2))
+def test_clients_that_sync_while_others_write_miss_nothing(hosts: Hosts, seed: int) -> None:
     writers = [hosts.start(offset_ms=offset) for offset in OFFSETS_MS]
-    copy = Copy([hosts.start(offset_ms=offset) for offset in OFFSETS_MS[:2]], query)
+    copies = [
+        Copy([hosts.start(offset_ms=offset) for offset in OFFSETS_MS[:2]], query)
+        for query in QUERIES
+    ]
     make_posts(writers[0])
     log, ended = Log(), threading.Event()
-    syncs: list[Synced] = []
-    # The writers wait for a sync now and then: or else one by pages, oldest first, would have no
-    # end where they are faster, and where they are much faster there would hardly be any.
-    allowed = threading.Semaphore(CHANGES_A_SYNC)
+    syncs: dict[int, list[Synced]] = {number: [] for number in range(len(copies))}
+    # The writers wait for a sync of each now and then: or else one by pages, oldest first, would
+    # have no end where they are faster, and where they are much faster there would hardly be any.
+    allowed = [threading.Semaphore(CHANGES_A_SYNC) for _ in copies]
     left = threading.Semaphore(len(writers) - 1)
 
     def write(client: Client, chance: random.Random) -> None:
         try:
             for number in range(CHANGES_OF_EACH):
-                assert allowed.acquire(timeout=60), "the client doesn't sync any more"
+                for allowance in allowed:
+                    assert allowance.acquire(timeout=60), "a client doesn't sync any more"
                 write_this_or_that(client, log, chance, number)
         finally:
             if not left.acquire(blocking=False):
                 ended.set()
 
-    def read() -> None:
-        while not ended.is_set() and len(syncs) < MAX_SYNCS:
-            syncs.append(synced(copy, log))
-            allowed.release(CHANGES_A_SYNC)
-        syncs.append(synced(copy, log))
+    def read(number: int) -> None:
+        while not ended.is_set() and len(syncs[number]) < MAX_SYNCS:
+            syncs[number].append(synced(copies[number], log))
+            allowed[number].release(CHANGES_A_SYNC)
+        syncs[number].append(synced(copies[number], log))
 
-    works: list[Callable[[], None]] = [read]
-    for seed, client in enumerate(writers):
-        works.append(partial(write, client, seeded(seed)))
+    works: list[Callable[[], None]] = [partial(read, number) for number in syncs]
+    for number, client in enumerate(writers):
+        works.append(partial(write, client, seeded(100 * seed + number)))
     together(works)
 
     assert set(log.statuses) <= {200, 201, 404}
-    assert len(syncs) >= len(writers) * CHANGES_OF_EACH // CHANGES_A_SYNC
-    assert_nothing_missed(syncs, log.changes, is_one_answer="_limit" not in query)
-    assert_same_as_list(copy, writers[0], log.changes)
+    assert any(change.is_deletion for change in log.changes)
+    for number, copy in enumerate(copies):
+        assert len(syncs[number]) >= len(writers) * CHANGES_OF_EACH // CHANGES_A_SYNC
+        assert_all_was_committed(copy.shown, log.changes)
+        assert_nothing_missed(syncs[number], log.changes, is_one_answer="_limit" not in copy.query)
+        assert_same_as_list(copy, writers[0], log.changes)
 
 
 def synced(copy: Copy, log: Log) -> Synced:
@@ -153,19 +161,31 @@ def synced(copy: Copy, log: Log) -> Synced:
     return Synced(answered, int((copy.etag or "").strip('"')), times)
 
 
+def assert_all_was_committed(shown: Sequence[dict[str, Any]], changes: Sequence[Change]) -> None:
+    """Whatever was shown is what a commit made of that object at that time."""
+    committed = {(change.id, change.last_modified): change.data for change in changes}
+    for entry in shown:
+        assert committed[entry["id"], entry["last_modified"]] == entry
+
+
 def assert_nothing_missed(
     syncs: Sequence[Synced], changes: Sequence[Change], *, is_one_answer: bool
 ) -> None:
-    """Each sync has what was answered before it began, or that is newer than its ETag.
+    """Each sync has each object as the commits up to its ETag left it, or as a later one did.
 
-    Only on a walk over pages an object may slip away: by a change that the next sync tells of.
+    What was answered before it began is among those. Only on a walk over pages an object may slip
+    away: by a change that the next sync tells of. And no copy goes back in time.
     """
     last = newest(changes)
+    known: dict[str, int] = {}
     for sync in syncs:
-        for change in newest(changes[: sync.answered]).values():
+        until = [change for change in changes if change.last_modified <= sync.etag]
+        for change in (*newest(until).values(), *newest(changes[: sync.answered]).values()):
             is_there = sync.times.get(change.id, 0) >= change.last_modified
             comes_next = last[change.id].last_modified > sync.etag
             assert is_there or (comes_next and not is_one_answer), change
+        assert all(sync.times[id] >= time for id, time in known.items())
+        known = sync.times
 
 
 def assert_same_as_list(copy: Copy, client: Client, changes: Sequence[Change]) -> None:
@@ -182,9 +202,16 @@ def assert_same_as_list(copy: Copy, client: Client, changes: Sequence[Change]) -
 
 
 def write_this_or_that(client: Client, log: Log, chance: random.Random, number: int) -> None:
-    """A change of a new record, or of one that others change as well."""
-    shared = f"{RECORDS}/{record(chance.randrange(8))}"
-    method = chance.choice(["POST", "PUT", "PUT", "PATCH", "DELETE"])
-    path = RECORDS if method == "POST" else shared
-    body = None if method == "DELETE" else {"data": {"number": number}}
-    log.ask(client, method, path, body)
+    """A change of a new record, of one that others change as well, or of several by list."""
+    shared = f"{RECORDS}/{record_id(chance.randrange(8))}"
+    body = {"data": {"number": number}}
+    match chance.choice(["POST", "PUT", "PUT", "PUT", "PATCH", "DELETE", "DELETE some"]):
+        case "POST":
+            log.ask(client, "POST", RECORDS, body)
+        case "DELETE":
+            log.ask(client, "DELETE", shared)
+        case "DELETE some":
+            some = {"in_number": f"{number},{number - 1}"} if number % 6 else {}
+            log.ask(client, "DELETE", RECORDS, **some)
+        case method:
+            log.ask(client, method, shared, body)

@@ -18,10 +18,10 @@ from tests.emulator.hosts import (
     data_of,
     make_posts,
     newest,
-    record,
     seeded,
     together,
 )
+from tests.raw_records import record_id
 
 pytestmark = pytest.mark.emulator
 
@@ -40,7 +40,7 @@ def writers(hosts: Hosts) -> list[Client]:
 
 
 def test_no_update_is_lost_among_writers_that_send_if_match(writers: list[Client]) -> None:
-    counter = f"{RECORDS}/{record(1)}"
+    counter = f"{RECORDS}/{record_id(1)}"
     first = writers[0].ask("PUT", counter, {"data": {"count": 0}})
     log = Log()
 
@@ -106,7 +106,7 @@ def test_the_list_agrees_with_its_count_and_with_the_answers(writers: list[Clien
         ("/buckets/raced", None),
         (f"{BUCKET}/collections/raced", None),
         (f"{BUCKET}/groups/raced", {"data": {"members": ["basicauth:bob"]}}),
-        (f"{RECORDS}/{record(7)}", {"data": {}}),
+        (f"{RECORDS}/{record_id(7)}", {"data": {}}),
     ],
 )
 def test_one_of_many_creators_wins(writers: list[Client], path: str, body: Any) -> None:
@@ -135,7 +135,7 @@ def test_one_of_many_posts_to_a_list_that_all_know_wins(writers: list[Client]) -
 
 
 def test_posts_of_one_id_create_it_once(writers: list[Client]) -> None:
-    body = {"data": {"id": record(3)}}
+    body = {"data": {"id": record_id(3)}}
     log = Log()
 
     together(ask_each(writers, log, "POST", RECORDS, body))
@@ -154,7 +154,7 @@ def ask_each(
 def write_this_and_that(client: Client, log: Log, chance: random.Random) -> None:
     """Some writes, new records among them, and such to records that others write as well."""
     for number in range(8):
-        shared = f"{RECORDS}/{record(chance.randrange(6))}"
+        shared = f"{RECORDS}/{record_id(chance.randrange(6))}"
         body = {"data": {"number": number, f"by-{chance.randrange(3)}": chance.random()}}
         method = chance.choice(["POST", "PUT", "PUT", "PATCH", "DELETE"])
         path = RECORDS if method == "POST" else shared
