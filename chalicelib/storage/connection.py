@@ -36,7 +36,10 @@ R = TypeVar("R")
 
 CONNECT_TIMEOUT_S: Final = 1.0
 READ_TIMEOUT_S: Final = 3.0
-ATTEMPT_S: Final = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 0.3
+ANSWER_S: Final = 0.3
+"""What it takes to answer, once everything is read and decided."""
+
+ATTEMPT_S: Final = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + ANSWER_S
 """What a call may take, and the answer after it: with less left, none is begun."""
 
 GET_KEYS: Final = 100
@@ -70,13 +73,17 @@ class Deadline:
     attempts: int = field(default=0, init=False)
     because: Exception | None = field(default=None, init=False)
 
-    def check(self, *, may_repeat: bool = True) -> None:
+    def check(self, *, needed_s: float = ATTEMPT_S, may_repeat: bool = True) -> None:
         """Go on only if a call, and the answer after it, still fit in.
+
+        Args:
+            needed_s: the seconds for what comes next, where that is no call.
+            may_repeat: whether the client may repeat its request, where it comes to that.
 
         Raises:
             UnavailableError: they don't.
         """
-        if self.remaining_s() < ATTEMPT_S:
+        if self.remaining_s() < needed_s:
             raise UnavailableError(may_repeat=may_repeat) from self.because
 
     def wait(self, because: Exception | None = None, *, may_repeat: bool = True) -> None:

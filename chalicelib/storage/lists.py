@@ -14,9 +14,16 @@ from chalicelib.protocol.queries import ListQuery
 from chalicelib.protocol.sorting import Place
 from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.storage.clock import Clock, Write
-from chalicelib.storage.connection import Deadline, Dynamo
+from chalicelib.storage.connection import ANSWER_S, Deadline, Dynamo
 from chalicelib.storage.items import Item, RawItem, from_raw
-from chalicelib.storage.keys import Position, listed_key, position_of, time_key, time_range
+from chalicelib.storage.keys import (
+    Position,
+    TimeRange,
+    listed_key,
+    position_of,
+    time_key,
+    time_range,
+)
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, RANGE_KEYS
 from chalicelib.storage.windows import MAX_PAGE_BYTES, Entry, Window, page_bytes
 
@@ -107,23 +114,18 @@ class ListReader:
         windows = [part.window for part in parts]
         moving = _newest(part.moving for part in parts)
         moving |= self._read_late(moving, windows)
-        entries = [entry for window in windows for entry in window]
-        entries = [entry for entry in entries if entry.item.key.id not in moving]
         moved = [entry for item in moving.values() if (entry := self._entry(item)) is not None]
+        stayed = [e for window in windows for e in window if e.item.key.id not in moving]
         in_order = sorted(
-            (
-                entry
-                for entry in (*entries, *moved)
-                if all(window.covers(entry.key) for window in windows)
-            ),
+            (e for e in (*stayed, *moved) if all(window.covers(e.key) for window in windows)),
             key=lambda entry: entry.key,
         )
-        total = self._clock.count
-        if self._query.filters:
-            total = _count(parts, moving) + sum(entry.item.is_live for entry in moved)
         edges = [window.edge for window in windows if window.edge is not None]
-        edge = min(edges, key=lambda entry: entry.key, default=None)
-        return self._cut(in_order, edge, total)
+        return self._cut(
+            in_order,
+            edge=min(edges, key=lambda entry: entry.key, default=None),
+            total=self._total(parts, moving, moved),
+        )
 
     def matches(self) -> Iterator[str]:
         """The ids of what the filters admit, from the one changed longest ago on.
@@ -136,7 +138,7 @@ class ListReader:
         """
         moving: dict[str, Item] = {}
         for item in self._read_live(with_body=self._needs_data):
-            self._deadline.check()
+            self._deadline.check(needed_s=ANSWER_S)
             if self._may_move(item):
                 _keep_newest(moving, item)
             if self._entry(item) is not None:
@@ -148,28 +150,21 @@ class ListReader:
 
     def _sources(self, after: Place | None) -> list[Iterator[Item]]:
         if self._stops_early:
-            return [self._read_part(after)]
+            return [self._read_first(after)]
         sources = [self._read_live(with_body=True)]
         if self._with_tombstones and self._ids is None:
-            sources.append(self._read_index(BY_DELETION, ("id", "dead", "version")))
+            sources.append(self._read_index(BY_DELETION, self._range))
         return sources
 
-    def _read_part(self, after: Place | None) -> Iterator[Item]:
+    def _read_first(self, after: Place | None) -> Iterator[Item]:
         """The entries of a page, and one that tells of more, in the order of the index."""
         oldest_first = self._query.order.is_oldest_first
         place = None if after is None else Position(*after)
         above, below = (place, None) if oldest_first else (None, place)
-        asked = time_range(self._clock.within, above=above, below=below)
-        entries = self._dynamo.query(
-            BY_LAST_MODIFIED,
-            self._parent,
-            between=asked,
-            ascending=oldest_first,
-            limit=self._probe,
-            attributes=("id", "live", "version", "body"),
-            deadline=self._deadline,
+        between = time_range(self._clock.within, above=above, below=below)
+        return self._read_index(
+            BY_LAST_MODIFIED, between, ascending=oldest_first, limit=self._probe
         )
-        return (self._from_entry(raw, BY_LAST_MODIFIED) for raw in entries)
 
     @property
     def _probe(self) -> int | None:
@@ -179,8 +174,7 @@ class ListReader:
         """All objects that the filters may admit, with their bodies where those decide."""
         if self._ids is not None:
             return self._read_keys(self._ids)
-        names = ("id", "live", "version", *(("body",) if with_body else ()))
-        items = self._read_index(BY_LAST_MODIFIED, names)
+        items = self._read_index(BY_LAST_MODIFIED, self._range, with_body=with_body)
         return self._with_large_bodies(items) if self._needs_data else items
 
     def _read_keys(self, ids: Iterable[str]) -> Iterator[Item]:
@@ -189,17 +183,26 @@ class ListReader:
         items = map(from_raw, self._dynamo.get(keys, self._deadline).values())
         yield from sorted(items, key=lambda item: (item.last_modified, item.key.id))
 
-    def _read_index(self, index: str, attributes: tuple[str, ...]) -> Iterator[Item]:
-        """All of the range, the oldest first: what moves on meanwhile is met again, not missed."""
-        if self._range.lowest > self._range.highest:
+    def _read_index(
+        self,
+        index: str,
+        between: TimeRange,
+        *,
+        ascending: bool = True,
+        limit: int | None = None,
+        with_body: bool = True,
+    ) -> Iterator[Item]:
+        """A range of an index. The oldest first, what moves on meanwhile comes again."""
+        if between.lowest > between.highest:
             return
+        has_body = with_body and index == BY_LAST_MODIFIED
         entries = self._dynamo.query(
             index,
             self._parent,
-            between=self._range,
-            ascending=True,
-            limit=None,
-            attributes=attributes,
+            between=between,
+            ascending=ascending,
+            limit=limit,
+            attributes=("id", RANGE_KEYS[index], "version", *(("body",) if has_body else ())),
             deadline=self._deadline,
         )
         for raw in entries:
@@ -241,7 +244,7 @@ class ListReader:
     def _gather(self, items: Iterator[Item], *, after: Place | None) -> _Part:
         part = _Part(Window(self._query.order, after=after, limit=self._query.limit))
         for number, item in enumerate(items, 1):
-            self._deadline.check()
+            self._deadline.check(needed_s=ANSWER_S)
             entry = self._entry(item)
             if self._may_move(item):
                 _keep_newest(part.moving, item)
@@ -250,7 +253,7 @@ class ListReader:
                 if item.is_live:
                     part.counted.append(hash(item.key.id))
             if self._stops_early and entry is not None:
-                if number == self._probe:
+                if part.window.edge is None and number == self._probe:
                     part.window.end_at(entry)
                 if part.window.edge is not None:
                     break
@@ -278,7 +281,15 @@ class ListReader:
             return {"id": item.key.id, "last_modified": item.last_modified}
         return item.to_stored().to_json()
 
-    def _cut(self, in_order: Sequence[Entry], edge: Entry | None, total: int) -> Page:
+    def _total(self, parts: Iterable[_Part], moving: Iterable[str], moved: Iterable[Entry]) -> int:
+        """All live objects that the filters admit: of what stayed, and of what moved."""
+        if not self._query.filters:
+            return self._clock.count
+        again = {hash(id) for id in moving}
+        stayed = sum(id not in again for part in parts for id in part.counted)
+        return stayed + sum(entry.item.is_live for entry in moved)
+
+    def _cut(self, in_order: Sequence[Entry], *, edge: Entry | None, total: int) -> Page:
         """The page, with its bodies, and where the next one begins."""
         items = list(_fitting(entry.item for entry in in_order[: self._query.limit]))
         items = list(_fitting(map(self._if_listed, self._with_bodies(items))))
@@ -341,12 +352,6 @@ def _newest(parts: Iterable[dict[str, Item]]) -> dict[str, Item]:
         for item in items.values():
             _keep_newest(newest, item)
     return newest
-
-
-def _count(parts: Iterable[_Part], moving: Iterable[str]) -> int:
-    """The objects that were counted, without those that were met again in another version."""
-    again = {hash(id) for id in moving}
-    return sum(id not in again for part in parts for id in part.counted)
 
 
 def _is_large(item: Item) -> bool:

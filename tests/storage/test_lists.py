@@ -547,7 +547,7 @@ def test_a_list_that_takes_longer_than_there_is_time_is_unavailable(
 ) -> None:
     fill(requests, *[{"n": 1}] * 6)
     calls.take()
-    seconds = iter(range(10, 0, -1))
+    seconds = iter([10.0, 9.0, 8.0, 0.2])
 
     def work(unit: UnitOfWork) -> Any:
         load_list(unit, RECORDS)
@@ -615,14 +615,29 @@ def test_a_list_that_no_answer_holds_is_counted_as_a_whole(
     assert [number for page in pages for number in numbers(page)] == met
 
 
-@pytest.mark.parametrize("filters", [{}, {"min_text": ""}], ids=["in order", "all read"])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (asked(), [[1], [0]]),
+        (asked(1), [[1], [0]]),
+        (asked(1, _sort="last_modified"), [[0], [1]]),
+        (asked(2), [[1], [0]]),
+        (asked(min_text=""), [[1], [0]]),
+        (asked(1, min_text=""), [[1], [0]]),
+        (asked(1, **SINCE, _sort="id"), [[0], [1]]),
+    ],
+    ids=name_of,
+)
 def test_an_object_larger_than_a_page_is_a_page(
-    requests: Requests, monkeypatch: pytest.MonkeyPatch, filters: dict[str, str]
+    requests: Requests,
+    monkeypatch: pytest.MonkeyPatch,
+    query: ListQuery,
+    expected: list[list[int]],
 ) -> None:
     shrink_pages(monkeypatch, 100)
     put_texts(requests, [2_000, 60_000])
 
-    assert [numbers(page) for page in walk(requests, asked(**filters))] == [[1], [0]]
+    assert [numbers(page) for page in walk(requests, query)] == expected
 
 
 @pytest.mark.parametrize("sort", ["", "id"])
@@ -637,6 +652,37 @@ def test_a_page_reads_no_more_large_bodies_than_an_answer_may_hold(
 
     assert len(page.entries) == 1
     assert read == [3, 1]
+
+
+def test_neither_objects_nor_tombstones_are_passed_by_pages_of_one_entry(
+    requests: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink_pages(monkeypatch, 100)
+    fill(requests, *[{}] * 6)
+    write(requests, *(Change(number, None) for number in (4, 1, 3)))
+    forget_latest(requests)
+
+    pages = walk(requests, asked(_since="0", _sort="id"))
+
+    assert [numbers(page) for page in pages] == [[0], [1], [2], [3], [4], [5]]
+
+
+@pytest.mark.parametrize("sort", ["", "last_modified"])
+def test_a_page_reads_one_entry_more_than_it_shows(
+    requests: Requests, wire: Wire, sort: str
+) -> None:
+    fill(requests, *[{}] * 4)
+    limits: list[int] = []
+
+    def look(_number: int, operation: str, arguments: dict[str, Any]) -> None:
+        if operation == "Query":
+            limits.append(arguments["Limit"])
+
+    wire.before = look
+
+    requests.page(query=asked(2, _sort=sort))
+
+    assert limits == [3]
 
 
 def test_a_page_reads_no_further_than_an_answer_holds(
@@ -1349,9 +1395,9 @@ class Commit(NamedTuple):
 
     number: int
     data: JsonObject | None
-    past: int
-    late: int | None
-    is_large: bool
+    past: int = 0
+    late: int | None = None
+    is_large: bool = False
 
 
 class BusyList:
@@ -1483,15 +1529,17 @@ BUSY_QUERIES = queries(st.sampled_from(["0", "5", *(str(START_MS + n) for n in r
 
 @settings(unhurried, max_examples=500)
 @given(
-    before=st.lists(COMMITS, max_size=8) | st.lists(COMMITS, min_size=5, max_size=10),
+    first=st.lists(DATA, max_size=5),
+    before=st.lists(COMMITS, max_size=6),
     meanwhile=st.lists(st.lists(COMMITS, max_size=2), max_size=8),
     shortens=st.booleans(),
     query=BUSY_QUERIES,
     entries_at_once=st.integers(1, 4),
     backwards=st.booleans(),
-    page_bytes=st.sampled_from([200, 400, 10**6]),
+    page_bytes=st.sampled_from([100, 200, 400, 10**6, 10**6]),
 )
 def test_whatever_others_write_between_its_calls_a_list_shows_what_stays_and_nothing_that_never_was(
+    first: list[JsonObject],
     before: list[Commit],
     meanwhile: list[list[Commit]],
     shortens: bool,
@@ -1501,6 +1549,8 @@ def test_whatever_others_write_between_its_calls_a_list_shows_what_stays_and_not
     page_bytes: int,
 ) -> None:
     there = BusyList(entries_at_once)
+    for number, data in enumerate(first):
+        there.commit(Commit(number, data))
     for commit in before:
         there.commit(commit)
     there.coming = iter(meanwhile)
