@@ -8,7 +8,7 @@ from typing import Any
 from chalicelib.protocol.messages import JsonObject, Request, Response
 from tests.api.places import BUCKET, COLLECTION, RECORDS, body_of, sent
 from tests.doubles import Client, basic
-from tests.shared_moto import empty, restore, saved
+from tests.shared_moto import contents, empty, put_directly, restore, saved
 
 BASE_URL = "http://localhost"
 
@@ -18,7 +18,12 @@ _KEPT: dict[str, tuple[list[JsonObject], dict[str, Any]]] = {}
 
 
 def shelved(
-    client: Client, objects: Iterable[JsonObject], *, path: str = RECORDS, deleted: str = ""
+    client: Client,
+    objects: Iterable[JsonObject],
+    *,
+    path: str = RECORDS,
+    deleted: str = "",
+    settled: bool = True,
 ) -> list[JsonObject]:
     """Make a list of these objects, the oldest first; gives them as they are answered.
 
@@ -30,16 +35,20 @@ def shelved(
         path: of the list.
         deleted: `name` of those that are deleted afterwards, in this order; their tombstones
             are given behind the others.
+        settled: whether all of it was visible everywhere long ago, so that no clock names it.
     """
     wanted = [path, deleted, *objects]
-    key = json.dumps(wanted)
+    key = json.dumps([settled, *wanted])
     if key not in _KEPT:
         empty()
         for parent in (BUCKET, COLLECTION) if path == RECORDS else (BUCKET,):
             body_of(client.ask("PUT", parent), 201)
-        _KEPT[key] = _make(client, path, wanted[2:], deleted.split()), saved()
-    made, contents = _KEPT[key]
-    restore(contents)
+        made = _make(client, path, wanted[2:], deleted.split())
+        if settled:
+            settle()
+        _KEPT[key] = made, saved()
+    made, stored = _KEPT[key]
+    restore(stored)
     return deepcopy(made)
 
 
@@ -48,6 +57,13 @@ def _make(client: Client, path: str, objects: list[Any], deleted: list[str]) -> 
     gone = [next(each for each in made if each.get("name") == name) for name in deleted]
     dead = [body_of(client.ask("DELETE", f"{path}/{each['id']}"))["data"] for each in gone]
     return [each for each in made if each not in gone] + dead
+
+
+def settle() -> None:
+    """Let no clock name any writes, as where all were visible when the last one came."""
+    for table, items in contents().items():
+        raws = [item["Attributes"] for item in items.values()]
+        put_directly(table, [raw | {"latest": {"L": []}} for raw in raws if "latest" in raw])
 
 
 def asked(

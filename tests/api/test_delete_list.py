@@ -451,7 +451,7 @@ def test_more_than_a_transaction_takes_is_deleted_by_chunks(
 ) -> None:
     client.ask("PUT", BUCKET)
     client.ask("PUT", COLLECTION)
-    fill(dynamo, 200)
+    fill(dynamo, 101)
     in_order = ids_of(listed(client, ("_sort", "last_modified")))
     left: list[str] = []
     sizes: list[int] = []
@@ -466,8 +466,8 @@ def test_more_than_a_transaction_takes_is_deleted_by_chunks(
     answer = client.ask("DELETE", RECORDS)
 
     tombstones = tombstones_of(answer)
-    assert sizes == [100, 100, 3]
-    assert left == ["101", "2", "0"]
+    assert sizes == [100, 3]
+    assert left == ["2", "0"]
     assert ids_of(tombstones) == in_order
     assert client.ask("GET", RECORDS).headers["ETag"] == f'"{tombstones[-1]["last_modified"]}"'
     assert buried(client) == tombstones
@@ -870,10 +870,18 @@ def hurried(client: Client, patience: Patience) -> Client:
 
 
 @pytest.mark.usefixtures("by_three")
-@pytest.mark.parametrize("headers", [{}, FROM_THE_FUTURE], ids=["", "If-Match"])
 @pytest.mark.parametrize(
-    ("number", "count"),
-    [(1, None), (2, None), (3, None), (4, 3), (5, 3), (6, 6), (7, 6), (8, 8)],
+    ("number", "count", "headers"),
+    [
+        *((number, None, {}) for number in (1, 2, 3)),
+        *((number, 3, {}) for number in (4, 5)),
+        *((number, 6, {}) for number in (6, 7)),
+        (8, 8, {}),
+        (3, None, FROM_THE_FUTURE),
+        (4, 3, FROM_THE_FUTURE),
+        (7, 6, FROM_THE_FUTURE),
+    ],
+    ids=str,
 )
 def test_where_time_ends_at_any_call_what_was_done_is_answered(
     client: Client, wire: Wire, number: int, count: int | None, headers: dict[str, str]
@@ -917,7 +925,7 @@ def check_outcome(
 @pytest.mark.usefixtures("by_three")
 @pytest.mark.parametrize(
     ("number", "count"),
-    [(1, None), (2, None), (3, None), (4, None), (5, 3), (6, 3), (7, 6), (8, 6)],
+    [(1, None), (3, None), (4, None), (5, 3), (6, 3), (8, 6)],
 )
 def test_where_dynamodb_is_throttled_from_a_call_on_what_was_done_is_answered(
     client: Client, wire: Wire, number: int, count: int | None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.api import list_deletion
 from chalicelib.storage.connection import Dynamo
 from tests.api.filling import fill
 from tests.api.places import BUCKET, COLLECTION, GROUP, OTHER_ID, RECORD, RECORDS, body_of, made
@@ -131,10 +132,11 @@ def test_filters_and_orders_read_the_collection_once(
         ({"not_title": "One", "_limit": "25"}, 25, 61),
         ({"n": "7", "min_n": "8"}, 0, 61),
         ({"min_last_modified": str(int(newest) - 9), "n": "59", "not_deleted": "true"}, 1, 10),
+        ({"min_last_modified": str(int(newest) - 9), "_since": "0", "_before": newest}, 9, 9),
     ):
         answer = client.ask("GET", RECORDS, **query)
         assert len(body_of(answer)["data"]) == found
-        assert calls.take() == (SYNC if "not_deleted" in query else PAGE)
+        assert calls.take() == (SYNC if "min_last_modified" in query else PAGE)
         assert read_items.take() == items
 
 
@@ -228,14 +230,15 @@ def test_a_further_chunk_of_a_deleted_list_costs_three_round_trips(
 
 
 def test_as_much_as_a_transaction_takes_costs_no_further_look(
-    client: Client, dynamo: Dynamo, calls: CountedCalls
+    client: Client, dynamo: Dynamo, calls: CountedCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(list_deletion, "MAX_ACTIONS", 4)
     client.ask("PUT", BUCKET)
     client.ask("PUT", COLLECTION)
-    fill(dynamo, 99)
+    fill(dynamo, 3)
     calls.take()
 
-    assert len(body_of(client.ask("DELETE", RECORDS))["data"]) == 99
+    assert len(body_of(client.ask("DELETE", RECORDS))["data"]) == 3
 
     assert calls.take() == {"BatchGetItem": 2, "Query": 1, "TransactWriteItems": 1}
 

@@ -80,7 +80,7 @@ def page_of(entries: Sequence[Entry], limit: int | None) -> int:
     return len(entries[:limit])
 
 
-@settings(unhurried, max_examples=300)
+@settings(unhurried, max_examples=200)
 @given(ORDERS, MADE, LIMITS, st.none() | st.integers(0, 11))
 def test_a_window_has_the_first_entries_and_knows_where_it_ends(
     order: Order, made: list[Made], limit: int | None, place: int | None
@@ -100,7 +100,7 @@ def test_a_window_has_the_first_entries_and_knows_where_it_ends(
         assert by_key([e for e in covered if e in entries[:met]]) == kept
 
 
-@settings(unhurried, max_examples=300)
+@settings(unhurried, max_examples=200)
 @given(ORDERS, MADE, LIMITS)
 def test_a_window_tells_a_page_and_whether_more_remains_and_keeps_nothing_else(
     order: Order, made: list[Made], limit: int | None
