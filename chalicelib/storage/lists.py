@@ -115,14 +115,16 @@ class ListReader:
         moving = _newest(part.moving for part in parts)
         moving |= self._read_late(moving, windows)
         moved = [entry for item in moving.values() if (entry := self._entry(item)) is not None]
-        stayed = [e for window in windows for e in window if e.item.key.id not in moving]
-        in_order = sorted(
-            (e for e in (*stayed, *moved) if all(window.covers(e.key) for window in windows)),
-            key=lambda entry: entry.key,
-        )
+        entries = [entry for window in windows for entry in window]
+        stayed = [entry for entry in entries if entry.item.key.id not in moving]
+        shown = [
+            entry
+            for entry in (*stayed, *moved)
+            if all(window.covers(entry.key) for window in windows)
+        ]
         edges = [window.edge for window in windows if window.edge is not None]
         return self._cut(
-            in_order,
+            sorted(shown, key=lambda entry: entry.key),
             edge=min(edges, key=lambda entry: entry.key, default=None),
             total=self._total(parts, moving, moved),
         )

@@ -8,7 +8,7 @@ from typing import Any
 from chalicelib.protocol.messages import JsonObject, Request, Response
 from tests.api.places import BUCKET, COLLECTION, RECORDS, body_of, sent
 from tests.doubles import Client, basic
-from tests.shared_moto import contents, empty, put_directly, restore, saved
+from tests.shared_moto import contents, empty, empty_streams, put_directly, restore, saved
 
 BASE_URL = "http://localhost"
 
@@ -49,6 +49,7 @@ def shelved(
         _KEPT[key] = made, saved()
     made, stored = _KEPT[key]
     restore(stored)
+    empty_streams()
     return deepcopy(made)
 
 

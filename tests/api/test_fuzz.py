@@ -193,7 +193,7 @@ def parameters_of(path: str) -> st.SearchStrategy[list[tuple[str, str]]]:
     return st.lists(st.one_of(st.tuples(any_name, looks), limits), max_size=4)
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), path=st.sampled_from([RECORDS, *LISTS]))
 def test_any_parameters_of_a_list_are_answered_and_pages_together_are_the_list(
     client: Client, data: st.DataObject, path: str

@@ -654,6 +654,22 @@ def test_a_page_reads_no_more_large_bodies_than_an_answer_may_hold(
     assert read == [3, 1]
 
 
+@pytest.mark.parametrize("query", [asked(), asked(n="1"), asked(_sort="n")], ids=name_of)
+@pytest.mark.parametrize(("spare", "sizes"), [(0, [2, 1]), (-1, [1, 1, 1])])
+def test_a_page_is_as_full_as_an_answer_allows(
+    requests: Requests,
+    monkeypatch: pytest.MonkeyPatch,
+    query: ListQuery,
+    spare: int,
+    sizes: list[int],
+) -> None:
+    each = windows.ENTRY_BYTES + len(record(0).id) + answer_bytes(b'{"n":1}')
+    shrink_pages(monkeypatch, 2 * each + spare)
+    fill(requests, *[{"n": 1}] * 3)
+
+    assert [len(page.entries) for page in walk(requests, query)] == sizes
+
+
 def test_neither_objects_nor_tombstones_are_passed_by_pages_of_one_entry(
     requests: Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -761,16 +777,27 @@ def test_an_object_that_comes_into_the_filter_when_it_was_passed_is_shown_and_co
     assert page.total == 4
 
 
-def test_an_object_that_changes_again_and_again_is_met_in_its_newest_version(
+def test_an_object_that_is_met_at_three_places_is_shown_in_its_newest_version(
     wire: Wire, requests: Requests, rival: Requests
 ) -> None:
-    fill(requests, *[{"n": 1}] * 4)
-    puts = [lambda n=n: rival.put(record(0), {"n": n}) for n in range(2, 5)]
-    in_parts(wire, 1, *puts)
+    fill(requests, *[{"n": 1}] * 3)
+    moves = [
+        lambda: None,
+        lambda: write(rival, Change(0, {"n": 2}), Change(9, {"n": 1})),
+        lambda: None,
+        lambda: rival.put(record(0), {"n": 3}),
+    ]
+    made = in_parts(wire, 1, *moves)
 
-    page = requests.page(query=asked(min_n="1", _sort="-n"))
+    page = requests.page(query=asked(min_n="1", _sort="-n,id"))
 
-    assert [entry.to_json()["n"] for entry in page.entries] == [4, 1, 1, 1]
+    assert len(made) == 6  # for 0, 1, 2, 0, 9, and 0 again
+    assert [(number_of(entry.id), entry.to_json()["n"]) for entry in page.entries] == [
+        (0, 3),
+        (1, 1),
+        (2, 1),
+        (9, 1),
+    ]
     assert page.total == 4
 
 
@@ -787,11 +814,12 @@ def test_a_page_whose_entries_have_all_moved_on_does_not_pass_what_is_behind_the
     assert [number for page in pages for number in numbers(page)] == [2, 3, 0, 1]
 
 
+@pytest.mark.parametrize("is_named", [False, True])
 @pytest.mark.parametrize("limit", [None, 1, 2])
 def test_an_object_that_is_deleted_when_it_was_met_is_one_entry_its_tombstone(
-    wire: Wire, requests: Requests, rival: Requests, limit: int | None
+    wire: Wire, requests: Requests, rival: Requests, limit: int | None, is_named: bool
 ) -> None:
-    fill(requests, *[{}] * 3)
+    fill(requests, *[{}] * 3, is_named=is_named)
     between_the_indexes(wire, BY_LAST_MODIFIED, lambda: rival.delete(record(1)))
 
     pages = walk(requests, asked(limit, _since="0", _sort="last_modified"))
@@ -800,6 +828,22 @@ def test_an_object_that_is_deleted_when_it_was_met_is_one_entry_its_tombstone(
     entries = [entry for page in pages for entry in page.entries]
     assert [number_of(entry.id) for entry in entries] == [0, 2, 1]
     assert entries[2] == requests.get(record(1))
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_an_object_that_is_made_again_when_its_tombstone_was_met_is_one_entry(
+    wire: Wire, requests: Requests, rival: Requests, is_named: bool
+) -> None:
+    fill(requests, *[{}] * 3)
+    requests.delete(record(1))
+    if not is_named:
+        forget_latest(requests)
+    between_the_indexes(wire, BY_DELETION, lambda: rival.put(record(1), {"new": True}))
+
+    page = requests.page(query=asked(_since="0"))
+
+    assert (numbers(page), page.total) == ([1, 2, 0], 3)
+    assert page.entries[0] == requests.get(record(1))
 
 
 def test_an_object_that_is_deleted_when_the_tombstones_were_read_is_in_the_next_sync(
