@@ -23,7 +23,7 @@ from chalicelib.storage.clock import ROOT, Clock, Write
 from chalicelib.storage.connection import Deadline, Dynamo
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.items import Cause, Item, RawItem, answer_bytes, to_raw
-from chalicelib.storage.keys import clock_key, object_key
+from chalicelib.storage.keys import Key, clock_key, object_key
 from chalicelib.storage.lists import LARGE_AT_ONCE, ListReader, Page
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, RANGE_KEYS, Tables
 from chalicelib.storage.unit_of_work import Origin, UnitOfWork
@@ -140,13 +140,16 @@ def fill(requests: Requests, *data: JsonObject, is_named: bool = False) -> None:
         forget_latest(requests)
 
 
+def raw_key(key: Key) -> RawItem:
+    return {"parent": {"S": key.parent}, "id": {"S": key.id}}
+
+
 def forget_latest(requests: Requests) -> None:
     """Let the clock name no write: a writer has found that all are visible."""
     dynamo = requests.storage._dynamo
-    key = clock_key(RECORDS)
     dynamo._connection.client.update_item(
         TableName=dynamo.tables.objects,
-        Key={"parent": {"S": key.parent}, "id": {"S": key.id}},
+        Key=raw_key(clock_key(RECORDS)),
         UpdateExpression="SET latest = :none",
         ExpressionAttributeValues={":none": {"L": []}},
     )
@@ -1088,6 +1091,17 @@ def test_a_large_object_that_is_deleted_before_its_body_is_read_is_a_tombstone_t
 
     assert page.entries == [requests.get(record(0)), requests.get(record(1))]
     assert page.total == 1
+
+
+@pytest.mark.parametrize("query", [asked(), asked(tag="a"), asked(_sort="tag")], ids=name_of)
+def test_a_large_object_that_is_purged_before_its_body_is_read_is_gone(
+    requests: Requests, wire: Wire, query: ListQuery
+) -> None:
+    put_large(requests, "a", "a")
+    purged = {"TableName": wire.dynamo.tables.objects, "Key": raw_key(object_key(record(0)))}
+    before_bodies(wire, lambda: wire.client.delete_item(**purged))
+
+    assert numbers(requests.page(query=query)) == [1]
 
 
 @pytest.mark.parametrize("filters", [{"tag": "a"}, {"in_tag": "a,b", "_since": "0"}], ids=str)
