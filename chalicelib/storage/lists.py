@@ -25,7 +25,7 @@ from chalicelib.storage.keys import (
     time_range,
 )
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, RANGE_KEYS
-from chalicelib.storage.windows import MAX_PAGE_BYTES, Entry, Window, page_bytes
+from chalicelib.storage.windows import Entry, Window, fitting
 
 LARGE_AT_ONCE: Final = 16
 """Large bodies read at once, to be filtered by: about what one BatchGetItem answers."""
@@ -227,9 +227,12 @@ class ListReader:
         """The same, in that order, with the bodies that the index lacks as they are large."""
         waiting: list[Item] = []
         for item in items:
+            if not waiting and not _is_large(item):
+                yield item
+                continue
             waiting.append(item)
             large = sum(map(_is_large, waiting))
-            if large in (0, LARGE_AT_ONCE) or len(waiting) == WAITING_AT_ONCE:
+            if large == LARGE_AT_ONCE or len(waiting) == WAITING_AT_ONCE:
                 yield from filter(None, self._with_bodies(waiting))
                 waiting.clear()
         yield from filter(None, self._with_bodies(waiting))
@@ -255,7 +258,7 @@ class ListReader:
                 if item.is_live:
                     part.counted.append(hash(item.key.id))
             if self._stops_early and entry is not None:
-                if part.window.edge is None and number == self._probe:
+                if number == self._probe:
                     part.window.end_at(entry)
                 if part.window.edge is not None:
                     break
@@ -293,8 +296,8 @@ class ListReader:
 
     def _cut(self, in_order: Sequence[Entry], *, edge: Entry | None, total: int) -> Page:
         """The page, with its bodies, and where the next one begins."""
-        items = list(_fitting(entry.item for entry in in_order[: self._query.limit]))
-        items = list(_fitting(map(self._if_listed, self._with_bodies(items))))
+        items = list(fitting(entry.item for entry in in_order[: self._query.limit]))
+        items = list(fitting(map(self._if_listed, self._with_bodies(items))))
         entries = [item.to_stored() for item in items if item is not None]
         if len(items) < len(in_order):
             return Page(entries, total, in_order[len(items) - 1].place)
@@ -358,13 +361,3 @@ def _newest(parts: Iterable[dict[str, Item]]) -> dict[str, Item]:
 
 def _is_large(item: Item) -> bool:
     return item.is_live and item.body is None
-
-
-def _fitting(page: Iterable[Item | None]) -> Iterator[Item | None]:
-    """As much of a page as an answer can carry, one item at least; None is what is gone."""
-    size = 0
-    for number, item in enumerate(page):
-        size += 0 if item is None else page_bytes(item)
-        if size > MAX_PAGE_BYTES and number > 0:
-            return
-        yield item

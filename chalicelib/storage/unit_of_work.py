@@ -153,6 +153,7 @@ class UnitOfWork:
         clock = self._clock(uri)
         if clock.loaded is None:
             return None
+        ids = query.ids
         return ListReader(
             self._dynamo,
             self._deadline,
@@ -160,7 +161,7 @@ class UnitOfWork:
             clock=clock.loaded,
             query=query,
             with_tombstones=with_tombstones,
-            ids=None if query.ids is None else [*filter(uri.kind.is_id, sorted(query.ids))],
+            ids=None if ids is None else [*filter(uri.kind.is_id, sorted(ids))],
         )
 
     def check_tables(self) -> tuple[bool, bool]:

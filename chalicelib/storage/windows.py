@@ -4,7 +4,7 @@ Rule: `docs/architecture.md`, "Lists".
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,8 +76,9 @@ class Window:
             self.edge, _size = self._heap[0]
 
     def end_at(self, entry: Entry) -> None:
-        """What is behind this entry wasn't looked at."""
-        self.edge = entry
+        """What is behind this entry wasn't looked at; the window may end before it already."""
+        if self.edge is None:
+            self.edge = entry
 
     def _has_too_many(self) -> bool:
         if self._limit is not None and len(self._heap) > self._limit + 1:
@@ -94,3 +95,13 @@ def page_bytes(item: Item) -> int:
     """What an item takes in an answer."""
     body = item.body_bytes if item.body is None else answer_bytes(decode_body(item.body))
     return ENTRY_BYTES + len(item.key.id) + body
+
+
+def fitting(page: Iterable[Item | None]) -> Iterator[Item | None]:
+    """As much of a page as an answer can carry, one item at least; None is what is gone."""
+    size = 0
+    for number, item in enumerate(page):
+        size += 0 if item is None else page_bytes(item)
+        if size > MAX_PAGE_BYTES and number > 0:
+            return
+        yield item

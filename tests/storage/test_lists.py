@@ -157,8 +157,7 @@ def forget_latest(requests: Requests) -> None:
 
 def shrink_pages(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Let an answer hold so many bytes."""
-    for module in (lists, windows):
-        monkeypatch.setattr(module, "MAX_PAGE_BYTES", size)
+    monkeypatch.setattr(windows, "MAX_PAGE_BYTES", size)
 
 
 def name_of(value: Any) -> str | None:
