@@ -4,6 +4,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -63,6 +64,40 @@ class CountedCalls:
         """What was called since the last time."""
         taken = dict(self.by_operation)
         self.by_operation.clear()
+        return taken
+
+
+@dataclass(slots=True)
+class Cost:
+    """What DynamoDB was asked for.
+
+    Attributes:
+        calls: by operation.
+        items_read: that came in answers.
+        items_scanned: that queries looked at; filters would look at more than come.
+    """
+
+    calls: Counter[str] = field(default_factory=Counter)
+    items_read: int = 0
+    items_scanned: int = 0
+
+
+class Meter:
+    """Measures the cost of what goes through a client of DynamoDB."""
+
+    def __init__(self, client: Any) -> None:
+        self._cost = Cost()
+        client.meta.events.register("after-call.dynamodb.*", self._add)
+
+    def _add(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
+        self._cost.calls[model.name] += 1
+        self._cost.items_read += len(parsed.get("Items", ()))
+        self._cost.items_read += sum(map(len, parsed.get("Responses", {}).values()))
+        self._cost.items_scanned += parsed.get("ScannedCount", 0)
+
+    def take(self) -> Cost:
+        """What it has cost since the last time."""
+        taken, self._cost = self._cost, Cost()
         return taken
 
 

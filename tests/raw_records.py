@@ -20,7 +20,7 @@ def record_id(number: int) -> str:
 def raw_records(
     numbers: Iterable[int], *, within: str, first_ms: int = LONG_AGO_MS
 ) -> Iterator[RawItem]:
-    """The items of records `{"number": ...}` of POSTS, modified a millisecond apart.
+    """The items of records `{"n": ...}` of POSTS, modified a millisecond apart.
 
     Args:
         numbers: which ones.
@@ -35,6 +35,6 @@ def raw_records(
             version=first_ms + number,
             within=within,
             permissions={},
-            body=encode_body({"number": number}),
+            body=encode_body({"n": number}),
         )
         yield to_raw(item, _CAUSE)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from chalicelib.protocol.messages import JsonObject, Request, Response
 from tests.api.places import BUCKET, COLLECTION, RECORDS, body_of, sent
@@ -92,3 +93,24 @@ def listed(client: Client, *parameters: tuple[str, str], path: str = RECORDS) ->
 def names(entries: Iterable[JsonObject]) -> list[str]:
     """What the entries are called; a tombstone has no name."""
     return [entry.get("name", "a tombstone") for entry in entries]
+
+
+def follow(client: Client, url: str) -> Response:
+    """The answer to a URL as it is."""
+    assert url.startswith(f"{BASE_URL}/v1/")
+    parts = urlsplit(url)
+    path = parts.path.removeprefix("/v1")
+    return asked(client, *parse_qsl(parts.query, keep_blank_values=True), path=path)
+
+
+def walk(client: Client, first: Response) -> list[Response]:
+    """This page and all that follow."""
+    pages = [first]
+    while "Next-Page" in pages[-1].headers:
+        pages.append(follow(client, pages[-1].headers["Next-Page"]))
+    return pages
+
+
+def entries(pages: list[Response]) -> list[Any]:
+    """What is on the pages."""
+    return [entry for page in pages for entry in body_of(page)["data"]]

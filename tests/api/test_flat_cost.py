@@ -1,5 +1,6 @@
 """What lists cost depends on what they give, and not on how much the collection holds."""
 
+from collections import Counter
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -8,7 +9,7 @@ import pytest
 from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.keys import clock_key
 from tests.api.places import RECORDS, body_of, made
-from tests.doubles import Client, Patience
+from tests.doubles import Client, Cost, Meter, Patience
 from tests.raw_records import POSTS, raw_records, record_id
 from tests.shared_moto import put_directly
 
@@ -17,64 +18,52 @@ PAGE = 25
 PARENTS_AND_CLOCK = 3
 
 
-class Reads:
-    """What DynamoDB was asked for and has looked at, by its own account."""
-
-    def __init__(self, client: Any) -> None:
-        self._calls: list[str] = []
-        self._items = 0
-        client.meta.events.register("after-call.dynamodb.*", self._add)
-
-    def _add(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
-        self._calls.append(model.name)
-        self._items += parsed.get("ScannedCount", 0)
-        self._items += sum(map(len, parsed.get("Responses", {}).values()))
-
-    def take(self) -> tuple[list[str], int]:
-        """The calls, and the items that they read, since the last time."""
-        taken = sorted(self._calls), self._items
-        self._calls, self._items = [], 0
-        return taken
-
-
 @pytest.fixture
-def reads(dynamo: Dynamo) -> Reads:
-    return Reads(dynamo._connection.client)
+def meter(dynamo: Dynamo) -> Meter:
+    return Meter(dynamo._connection.client)
 
 
 def test_a_page_a_sync_and_a_304_read_the_same_in_a_collection_of_any_size(
-    client: Client, dynamo: Dynamo, reads: Reads
+    client: Client, dynamo: Dynamo, meter: Meter
 ) -> None:
     made(client)
     known = client.ask("GET", RECORDS).headers["ETag"]
     for number in range(3):
         client.ask("POST", RECORDS, {"data": {"number": number}})
     there = 4
+    calls = Counter(BatchGetItem=1, Query=1)
+    page = Cost(calls, items_read=PARENTS_AND_CLOCK + PAGE + 1, items_scanned=PAGE + 1)
 
     for size in SIZES:
         grow(dynamo, there, size)
         there = size
-        assert costs(client, reads, known) == {
-            "newest": (["BatchGetItem", "Query"], PARENTS_AND_CLOCK + PAGE + 1),
-            "oldest": (["BatchGetItem", "Query"], PARENTS_AND_CLOCK + PAGE + 1),
-            "next": (["BatchGetItem", "Query"], PARENTS_AND_CLOCK + PAGE + 1),
-            "sync": (["BatchGetItem", "Query", "Query"], PARENTS_AND_CLOCK + 3),
-            "sync in pages": (["BatchGetItem", "Query", "Query"], PARENTS_AND_CLOCK + 3),
-            "nothing new": (["BatchGetItem", "Query", "Query"], PARENTS_AND_CLOCK),
-            "by id": (["BatchGetItem", "BatchGetItem"], PARENTS_AND_CLOCK + 2),
-            "304": (["BatchGetItem"], PARENTS_AND_CLOCK),
+        assert costs(client, meter, known) == {
+            "newest": page,
+            "oldest": page,
+            "next": page,
+            "sync": sync(3),
+            "sync in pages": sync(3),
+            "nothing new": sync(0),
+            "by id": Cost(Counter(BatchGetItem=2), items_read=PARENTS_AND_CLOCK + 2),
+            "304": Cost(Counter(BatchGetItem=1), items_read=PARENTS_AND_CLOCK),
         }
 
 
-def costs(client: Client, reads: Reads, known: str) -> dict[str, tuple[list[str], int]]:
+def sync(entries: int) -> Cost:
+    """The cost of a sync of so many changes."""
+    calls = Counter(BatchGetItem=1, Query=2)
+    return Cost(calls, items_read=PARENTS_AND_CLOCK + entries, items_scanned=entries)
+
+
+def costs(client: Client, meter: Meter, known: str) -> dict[str, Cost]:
     """The costs of reading the list in many ways, by their names."""
     found = {}
-    reads.take()
+    meter.take()
 
     def ask(name: str, entries: int | None, **query: str) -> Any:
         answer = client.ask("GET", RECORDS, **query)
         assert len(body_of(answer)["data"]) == entries
-        found[name] = reads.take()
+        found[name] = meter.take()
         return answer
 
     newest = ask("newest", PAGE, _limit=str(PAGE))
@@ -86,7 +75,7 @@ def costs(client: Client, reads: Reads, known: str) -> dict[str, tuple[list[str]
     ask("by id", 2, in_id=f"{record_id(9)},{record_id(8)},")
     unchanged = {"If-None-Match": newest.headers["ETag"]}
     assert client.ask("GET", RECORDS, headers=unchanged).status == 304
-    found["304"] = reads.take()
+    found["304"] = meter.take()
     return found
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from chalicelib.protocol.messages import Request
 from tests.api.places import COLLECTIONS, GROUPS, ID, LISTS, OBJECTS, RECORDS, body_of, made, sent
-from tests.api.shelves import BASE_URL, asked, shelved
-from tests.api.test_get_list import entries, walk
+from tests.api.shelves import BASE_URL, asked, entries, shelved, walk
 from tests.doubles import START_MS, Client, basic
 
 PIECES = ["v1", "buckets", "collections", "groups", "records", "blog", "posts", "writers", ID]

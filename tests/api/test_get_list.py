@@ -6,7 +6,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from chalicelib.protocol.messages import Request, Response
 from tests.api.places import (
     BUCKET,
     COLLECTION,
@@ -19,34 +18,9 @@ from tests.api.places import (
     assert_invalid,
     body_of,
     made,
-    sent,
 )
-from tests.api.shelves import listed, shelved
-from tests.doubles import Client, SetClock, basic
-
-BASE_URL = "http://localhost"
-
-
-def follow(client: Client, url: str) -> Response:
-    """The answer to a URL as it is."""
-    assert url.startswith(f"{BASE_URL}/v1/")
-    parts = urlsplit(url)
-    query = tuple(parse_qsl(parts.query, keep_blank_values=True))
-    headers = {"authorization": basic("alice")}
-    return sent(client, Request("GET", parts.path, query, headers, b"", BASE_URL))
-
-
-def walk(client: Client, first: Response) -> list[Response]:
-    """This page and all that follow."""
-    pages = [first]
-    while "Next-Page" in pages[-1].headers:
-        pages.append(follow(client, pages[-1].headers["Next-Page"]))
-    return pages
-
-
-def entries(pages: list[Response]) -> list[Any]:
-    """What is on the pages."""
-    return [entry for page in pages for entry in body_of(page)["data"]]
+from tests.api.shelves import BASE_URL, entries, listed, shelved, walk
+from tests.doubles import Client, SetClock
 
 
 def filled(client: Client, count: int = 7) -> list[dict[str, Any]]:

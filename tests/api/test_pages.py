@@ -25,8 +25,7 @@ from tests.api.places import (
     body_of,
     made,
 )
-from tests.api.shelves import asked, listed, names, shelved
-from tests.api.test_get_list import entries, follow, walk
+from tests.api.shelves import asked, entries, follow, listed, names, shelved, walk
 from tests.api.test_server import client_with
 from tests.doubles import SECRET, STAGE, Client, SetClock
 

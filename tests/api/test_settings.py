@@ -20,7 +20,8 @@ from tests.api.places import (
     made,
     user_id,
 )
-from tests.api.test_get_list import entries, filled, walk
+from tests.api.shelves import entries, walk
+from tests.api.test_get_list import filled
 from tests.api.test_server import client_with
 from tests.doubles import Client
 

@@ -56,7 +56,7 @@ def test_five_thousand_records_are_deleted_by_one_request(hosts: Hosts, direct: 
 def test_filters_delete_their_part_of_a_large_list(hosts: Hosts, direct: Client) -> None:
     fill(hosts, 0, 600)
 
-    by_field = data_of(direct.ask("DELETE", RECORDS, min_number="350"))
+    by_field = data_of(direct.ask("DELETE", RECORDS, min_n="350"))
     by_time = data_of(direct.ask("DELETE", RECORDS, _before=str(LONG_AGO_MS + 150)))
 
     assert [tombstone["id"] for tombstone in by_field] == [record_id(n) for n in range(350, 600)]
@@ -111,7 +111,7 @@ def test_records_that_are_written_meanwhile_are_told_as_they_are(hosts: Hosts) -
     def write(client: Client, numbers: range) -> None:
         for number in numbers:
             path = f"{RECORDS}/{record_id(number)}"
-            log.ask(client, "PUT", path, {"data": {"number": number, "is_new": True}})
+            log.ask(client, "PUT", path, {"data": {"n": number, "is_new": True}})
 
     together(
         [

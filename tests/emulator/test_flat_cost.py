@@ -1,13 +1,12 @@
 """What a request costs depends on what it gives, not on how much the collection holds."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.doubles import Client
+from tests.doubles import Client, Cost, Meter
 from tests.emulator.filling import fill
 from tests.emulator.hosts import RECORDS, Hosts, data_of, make_posts
 from tests.raw_records import record_id
@@ -16,40 +15,6 @@ pytestmark = pytest.mark.emulator
 
 FEW, MANY = 60, 5000
 PAGE = 25
-
-
-@dataclass(slots=True)
-class Cost:
-    """What DynamoDB was asked for.
-
-    Attributes:
-        calls: by operation.
-        items_read: that came in answers.
-        items_scanned: that queries looked at; filters would look at more than come.
-    """
-
-    calls: Counter[str] = field(default_factory=Counter)
-    items_read: int = 0
-    items_scanned: int = 0
-
-
-class Meter:
-    """Measures the cost of what goes through a client of DynamoDB."""
-
-    def __init__(self, client: Any) -> None:
-        self._cost = Cost()
-        client.meta.events.register("after-call.dynamodb.*", self._add)
-
-    def _add(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
-        self._cost.calls[model.name] += 1
-        self._cost.items_read += len(parsed.get("Items", ()))
-        self._cost.items_read += sum(map(len, parsed.get("Responses", {}).values()))
-        self._cost.items_scanned += parsed.get("ScannedCount", 0)
-
-    def take(self) -> Cost:
-        """What it has cost since the last time."""
-        taken, self._cost = self._cost, Cost()
-        return taken
 
 
 def test_costs_are_the_same_in_a_small_and_in_a_large_collection(hosts: Hosts) -> None:
