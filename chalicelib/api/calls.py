@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from chalicelib.protocol.bodies import INVALID_ID, Body, parse_body
@@ -14,11 +15,12 @@ from chalicelib.protocol.errors import (
 )
 from chalicelib.protocol.kinds import Kind
 from chalicelib.protocol.messages import JsonObject, Request, Response
-from chalicelib.protocol.permissions import Action, may
-from chalicelib.protocol.principals import principals_of
-from chalicelib.protocol.stored import StoredObject
+from chalicelib.protocol.permissions import Action, who_may
+from chalicelib.protocol.principals import group_of, principals_of
+from chalicelib.protocol.stored import Permissions, StoredObject
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.settings import Settings
+from chalicelib.storage.keyed import Keyed
 from chalicelib.storage.unit_of_work import Origin, UnitOfWork
 
 
@@ -45,24 +47,55 @@ class Call:
     def may(self, action: Action, uri: ObjectUri | ListUri) -> bool:
         """Whether the user may do this to the object, or to all objects of the list.
 
-        Nobody may do anything below a bucket that isn't there, whatever settings say.
+        Only where no other principal of his decides, the groups are read that may: one more
+        round trip.
         """
+        allowed = self._who_may(action, uri)
+        if not allowed.isdisjoint(principals_of(self.user_id)):
+            return True
+        return bool(self.unit.groups_of(self.user_id, filter(None, map(group_of, allowed))))
+
+    def _who_may(self, action: Action, uri: ObjectUri | ListUri) -> frozenset[str]:
+        """Nobody may do anything below a bucket that isn't there, whatever settings say."""
         holders = uri.ancestors if isinstance(uri, ListUri) else (*uri.ancestors, uri)
         permissions = {
             holder.kind: stored
             for holder in holders
             if (stored := self.unit.permissions(holder)) is not None
         }
-        bucket = holders[0].kind if uri.ancestors else None
-        if bucket is not None and bucket not in permissions:
-            return False
-        return may(
+        if uri.ancestors and holders[0].kind not in permissions:
+            return frozenset()
+        return who_may(
             action,
             uri.kind,
-            principals=principals_of(self.user_id),
             permissions=permissions,
             overrides=self.settings.permission_overrides,
         )
+
+    def load_list(self, uri: ListUri) -> None:
+        """Load what decides on a list, and what else the part that is shared needs."""
+        self.unit.load(uri.ancestors, [uri], groups_of=self.user_id)
+
+    def require_part(self, action: Action, uri: ListUri) -> Keyed | None:
+        """What the user may do this to of a list; None for the whole.
+
+        Rule: spec, "Users and permissions", section 7.
+
+        Raises:
+            ProtocolError: as `require`, where that is nothing at all. But for users, nobody's
+                buckets are an empty list (decision 1).
+        """
+        if self.may(action, uri):
+            self._require_parent(uri)
+            return None
+        if not self._has_parent(uri):
+            raise self.forbidden()
+        granted_by = partial(_who_is_named, action, uri.kind)
+        shared = self.unit.shared(uri, self.user_id, granted_by)
+        is_shown = action is Action.READ and uri.parent is None and self.user_id is not None
+        if not (shared.has_any() or is_shown):
+            raise self.forbidden()
+        return shared
 
     def require(self, action: Action, uri: ObjectUri | ListUri) -> None:
         """Go on only with the right to do this, and where the parent is there.
@@ -75,8 +108,14 @@ class Call:
         """
         if not self.may(action, uri):
             raise self.forbidden()
-        if uri.parent is not None and self.unit.permissions(uri.parent) is None:
+        self._require_parent(uri)
+
+    def _require_parent(self, uri: ObjectUri | ListUri) -> None:
+        if not self._has_parent(uri):
             raise ProtocolError(MISSING_RESOURCE)
+
+    def _has_parent(self, uri: ObjectUri | ListUri) -> bool:
+        return uri.parent is None or self.unit.permissions(uri.parent) is not None
 
     def forbidden(self) -> ProtocolError:
         """The refusal of what this user may not do."""
@@ -93,6 +132,11 @@ class Call:
         if not isinstance(stored, StoredObject):
             raise ProtocolError(MISSING_RESOURCE)
         return stored
+
+
+def _who_is_named(action: Action, kind: Kind, permissions: Permissions) -> frozenset[str]:
+    """The principals that an object's own permissions allow this, whatever settings say."""
+    return who_may(action, kind, permissions={kind: permissions}, overrides={})
 
 
 @dataclass(frozen=True, slots=True)

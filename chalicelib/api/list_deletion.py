@@ -17,6 +17,7 @@ from chalicelib.protocol.preconditions import Preconditions
 from chalicelib.protocol.queries import ListQuery, parse_filters
 from chalicelib.protocol.stored import StoredObject
 from chalicelib.protocol.uris import ListUri, ObjectUri
+from chalicelib.storage.keyed import Keyed
 from chalicelib.storage.unit_of_work import MAX_ACTIONS, UnitOfWork
 from chalicelib.storage.windows import ENTRY_BYTES, MAX_PAGE_BYTES
 
@@ -27,15 +28,15 @@ def delete_list(call: Call, uri: ListUri) -> Answer:
     What is more than a transaction holds goes on in further ones, as far as the time and the
     answer allow: nothing is answered that was not done.
     """
-    call.unit.load(uri.ancestors, [uri])
-    call.require(Action.WRITE, uri)
+    call.load_list(uri)
+    shared = call.require_part(Action.WRITE, uri)
     preconditions = Preconditions.from_headers(call.request.headers, reads=False)
     preconditions.check_list(call.unit.timestamp(uri))
     query = parse_filters(call.request.query, uri.kind)
     is_held = preconditions.unmodified_since is not None
     held_at = call.unit.timestamp(uri) if is_held else None
-    deletion = _Deletion(uri, query, call.unit.find_matches(uri, query), held_at)
-    return deletion.go_on(call)
+    matches = call.unit.find_matches(uri, query, shared)
+    return _Deletion(uri, query, shared, matches, held_at).go_on(call)
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class _Deletion:
     Attributes:
         uri: of the list.
         query: its filters.
+        shared: the part of the list that the user may delete; None for the whole.
         matches: what they admitted when it was read, as far as it isn't done.
         held_at: the list's timestamp that the next transaction needs; None where it needs none.
         done: the tombstones so far.
@@ -53,6 +55,7 @@ class _Deletion:
 
     uri: ListUri
     query: ListQuery
+    shared: Keyed | None
     matches: Iterator[ObjectUri]
     held_at: int | None
     done: list[JsonObject] = field(default_factory=list)
@@ -74,7 +77,7 @@ class _Deletion:
             return self._response(self.done)
         lists_below = [below for target in self.chunk for below in target.lists]
         call.unit.load([*self.uri.ancestors, *self.chunk], [self.uri, *lists_below])
-        call.require(Action.WRITE, self.uri)
+        self._require_right(call)
         if self.held_at is not None:
             if call.unit.timestamp(self.uri) != self.held_at:
                 raise ProtocolError(MODIFIED_MEANWHILE)
@@ -90,6 +93,13 @@ class _Deletion:
         following = replace(self, held_at=held_at, done=done, chunk=None)
         return Unfinished(response, following.go_on)
 
+    def _require_right(self, call: Call) -> None:
+        """Go on only with the right on the list, or where single objects of it decide."""
+        if self.shared is None:
+            call.require(Action.WRITE, self.uri)
+        elif self.uri.parent is not None and call.unit.permissions(self.uri.parent) is None:
+            raise call.forbidden()
+
     def _response(self, tombstones: list[JsonObject]) -> Response:
         headers = TO_IS_DEPRECATED if self.query.uses_to else {}
         return Response(200, {"data": tombstones}, headers)
@@ -100,6 +110,7 @@ class _Deletion:
             (stored.last_modified, target.id, target)
             for target in dict.fromkeys(self.chunk or ())
             if isinstance(stored := unit.find(target), StoredObject)
+            and (self.shared is None or self.shared.names(stored.permissions))
             and self.query.admits(stored.to_json())
         ]
         return [target for _time, _id, target in sorted(found, key=lambda each: each[:2])]

@@ -30,8 +30,9 @@ MAX_NEXT_PAGE_CHARACTERS: Final = 8192
 
 def get_list(call: Call, uri: ListUri) -> Response:
     """A page of the list, or 304."""
-    call.unit.load(uri.ancestors, [uri])
-    call.require(Action.READ, uri)
+    call.load_list(uri)
+    shared = call.require_part(Action.READ, uri)
+    call.unit.begin(uri)
     timestamp = call.unit.timestamp(uri)
     preconditions = Preconditions.from_headers(call.request.headers, reads=True)
     if preconditions.is_not_modified(timestamp):
@@ -40,7 +41,8 @@ def get_list(call: Call, uri: ListUri) -> Response:
     query = parse_list_query(call.request.query, uri.kind, call.settings.paginate_by)
     pages = _Pages(call, uri, query)
     before = pages.opened()
-    page = call.unit.read_page(uri, query, before.after if before else None)
+    after = before.after if before else None
+    page = call.unit.read_page(uri, query, after, shared=shared)
     first_timestamp = before.timestamp if before else timestamp  # "first ETag"
     headers = validators(first_timestamp) | NO_CACHE | {"Total-Records": str(page.total)}
     if page.next is not None:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from chalicelib.api import list_deletion, lists, objects, server
 from chalicelib.api.calls import Answer, Call
 from chalicelib.api.serves import Serves
-from chalicelib.protocol.kinds import BUCKET, COLLECTION, GROUP, RECORD, Kind
+from chalicelib.protocol.kinds import KINDS, Kind
 from chalicelib.protocol.messages import Response
 from chalicelib.protocol.uris import ListUri, ObjectUri
 
@@ -90,9 +90,7 @@ ROUTES = (
     _server_route("/", server.hello),
     _server_route("/__heartbeat__", server.heartbeat),
     _server_route("/__lbheartbeat__", server.lbheartbeat),
-    _list_route(BUCKET, {"POST": lists.post_list}),
-    _object_route(BUCKET, _OBJECT),
-    *(_list_route(kind, _LIST) for kind in (COLLECTION, GROUP, RECORD)),
-    *(_object_route(kind, _OBJECT) for kind in (COLLECTION, GROUP, RECORD)),
+    *(_list_route(kind, _LIST) for kind in KINDS),
+    *(_object_route(kind, _OBJECT) for kind in KINDS),
 )
 """Every address of the service."""

@@ -68,6 +68,6 @@ RECORD = Kind("record", "records", COLLECTION, ("read", "write"), id_pattern=_UU
 KINDS = (BUCKET, COLLECTION, GROUP, RECORD)
 
 
-def children(kind: Kind) -> tuple[Kind, ...]:
-    """The kinds of objects that one of this kind holds: none for groups and records."""
+def children(kind: Kind | None) -> tuple[Kind, ...]:
+    """The kinds that one of this kind holds: none for groups and records; of None, buckets."""
     return tuple(other for other in KINDS if other.parent is kind)

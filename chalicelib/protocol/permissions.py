@@ -42,32 +42,32 @@ Overrides = Mapping[tuple[str, str], frozenset[str]]
 """Principals that settings put in the place of all stored permissions, by kind and action name."""
 
 
-def may(
+def who_may(
     action: Action,
     kind: Kind,
     *,
-    principals: frozenset[str],
     permissions: Mapping[Kind, Permissions],
     overrides: Overrides,
-) -> bool:
-    """Whether a user may do this to an object of this kind.
+) -> frozenset[str]:
+    """The principals that may do this to an object of this kind.
 
     Args:
         action: what is to be done.
         kind: of the object. Whether it exists makes no difference, except that an object that
             doesn't has no permissions.
-        principals: all that the user has.
-        permissions: of those that exist among the object and what holds it, by kind.
+        permissions: of those that exist among the object and what holds it, by kind. Of the
+            object alone they tell who is named by itself (spec, section 7).
         overrides: from settings; they take the place of all permissions (spec, section 8).
     """
     named = overrides.get((kind.name, action.value))
     if named is not None:
-        return not principals.isdisjoint(named)
-    return any(
-        not principals.isdisjoint(permissions[holder].get(name, ()))
+        return named
+    return frozenset(
+        principal
         for holder, names in GRANTED_BY[kind, action].items()
         if holder in permissions
         for name in names
+        for principal in permissions[holder].get(name, ())
     )
 
 

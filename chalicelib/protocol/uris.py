@@ -86,3 +86,18 @@ class ListUri:
     def __str__(self) -> str:
         """The path below the version prefix."""
         return f"{self.parent or ''}/{self.kind.plural}"
+
+
+def parse_object_uri(text: str) -> ObjectUri | None:
+    """The address of an object that prints as this text; None where no object can be there."""
+    root, *segments = text.split("/")
+    plurals, ids = segments[::2], tuple(segments[1::2])
+    kind = None
+    for plural in plurals:
+        kind = next((child for child in children(kind) if child.plural == plural), None)
+        if kind is None:
+            return None
+    if kind is None or root or len(ids) < len(plurals):
+        return None
+    uri = ObjectUri(kind, ids)
+    return uri if uri.is_possible else None

@@ -43,26 +43,52 @@ def rows_to_put(uri: ObjectUri, new: Item, read: Item | None) -> list[Row]:
         new: as it will be.
         read: as it was read; None where that was not live in the same incarnation.
     """
-    there = set(_named(uri, read)) if read is not None else set()
+    there = set(named(uri, read)) if read is not None else set()
     return [
         Row(principal, object, new.version)
-        for principal, object in dict.fromkeys(_named(uri, new))
-        if (principal, object) not in there and _is_possible(principal)
+        for principal, object in dict.fromkeys(named(uri, new))
+        if (principal, object) not in there
     ]
 
 
-def _named(uri: ObjectUri, item: Item) -> Iterator[tuple[str, str]]:
+def rows_to_remove(uri: ObjectUri, old: Item, new: Item | None) -> list[Row]:
+    """The rows that an object had and does not need any more, up to this version of it.
+
+    A newer one was put by a newer write, and stays ("row version").
+
+    Args:
+        uri: of the object.
+        old: as it was.
+        new: as it has become; None where nothing is left.
+    """
+    needed = set(named(uri, new)) if new is not None else set()
+    version = old.version if new is None else max(old.version, new.version)
+    return [
+        Row(principal, object, version)
+        for principal, object in dict.fromkeys(named(uri, old))
+        if (principal, object) not in needed
+    ]
+
+
+def named(uri: ObjectUri, item: Item) -> Iterator[tuple[str, str]]:
+    """The hash and range keys of the rows that an item needs, some of them perhaps twice."""
     key = object_key(uri)
     if uri.kind.parent is None:
         yield ALL_BUCKETS, access_object(key)
     if not item.is_live:
         return
     for principals in (item.permissions or {}).values():
-        for principal in principals:
+        for principal in filter(_is_possible, principals):
             yield principal, access_object(key)
     if uri.kind is GROUP:
-        for member in item.data.get("members", ()):
+        for member in filter(_is_possible, members_of(item)):
             yield member, member_object(key)
+
+
+def members_of(item: Item) -> list[str]:
+    """The members of a group."""
+    members: list[str] = item.data.get("members", [])
+    return members
 
 
 def _is_possible(principal: str) -> bool:
@@ -89,5 +115,16 @@ def put_action(table: str, row: Row, *, unless_newer: bool = False) -> dict[str,
                 "version": {"N": str(row.version)},
             },
             **condition_of(older),
+        }
+    }
+
+
+def removal_action(table: str, row: Row) -> dict[str, Any]:
+    """The action of a transaction that removes a row, unless a newer version's is there."""
+    return {
+        "Delete": {
+            "TableName": table,
+            "Key": {"principal": {"S": row.principal}, "object": {"S": row.object}},
+            **condition_of(Path("version") <= row.version),
         }
     }

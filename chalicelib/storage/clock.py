@@ -129,6 +129,11 @@ class StagedClock:
         return self.grown + (self.loaded.count if self.loaded and not self.is_opened else 0)
 
     @property
+    def named_ids(self) -> frozenset[str]:
+        """The ids of the last writes, as read."""
+        return frozenset(self.loaded.newest_writes if self.loaded else ())
+
+    @property
     def is_changed(self) -> bool:
         """Whether there is anything to commit."""
         return self.first is not None or self.is_closed

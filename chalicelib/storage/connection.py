@@ -6,9 +6,11 @@ transaction that got no answer must be sent again as the same, whatever refuses 
 
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
@@ -131,17 +133,11 @@ def condition_of(condition: Condition | None, actions: Sequence[Action] = ()) ->
     return arguments
 
 
-def _entries_of(
-    index: str, parent: str, between: tuple[str, str], attributes: Sequence[str]
-) -> dict[str, Any]:
-    """The arguments of a Query for these attributes of an index's entries within a range."""
+def _asking_for(condition: Condition, attributes: Sequence[str]) -> dict[str, Any]:
+    """The arguments of a Query for these attributes of the items on which a condition holds."""
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
-    condition = (Path("parent") == {"S": parent}) & Path(RANGE_KEYS[index]).between(
-        {"S": between[0]}, {"S": between[1]}
-    )
     return {
-        "IndexName": index,
         "KeyConditionExpression": condition.serialize(names, values),
         "ProjectionExpression": create_projection_expression([*attributes], names),
         "ExpressionAttributeNames": {short: name for name, short in names.items()},
@@ -214,12 +210,33 @@ class Dynamo:
         Raises:
             UnavailableError: the time left doesn't allow the next call.
         """
+        lowest, highest = between
+        condition = (Path("parent") == {"S": parent}) & Path(RANGE_KEYS[index]).between(
+            {"S": lowest}, {"S": highest}
+        )
         arguments = {
             "TableName": self.tables.objects,
-            "ConsistentRead": True,
+            "IndexName": index,
             "ScanIndexForward": ascending,
-            **_entries_of(index, parent, between, attributes),
+            **_asking_for(condition, attributes),
         }
+        return self._query(arguments, deadline, limit)
+
+    def query_access(self, principal: str, prefix: str, deadline: Deadline) -> list[str]:
+        """The range keys of a principal's rows in `access` that begin so, strongly consistent.
+
+        Raises:
+            UnavailableError: not all came in the time left.
+        """
+        condition = Path("principal") == {"S": principal}
+        condition &= Path("object").startswith(prefix)
+        arguments = {"TableName": self.tables.access, **_asking_for(condition, ["object"])}
+        return [raw["object"]["S"] for raw in self._query(arguments, deadline)]
+
+    def _query(
+        self, arguments: dict[str, Any], deadline: Deadline, limit: int | None = None
+    ) -> Iterator[RawItem]:
+        arguments["ConsistentRead"] = True
         while limit is None or limit > 0:
             if limit is not None:
                 arguments["Limit"] = min(limit, MOST_ENTRIES)
@@ -259,6 +276,33 @@ class Dynamo:
                 refusal = error
             deadline.wait(refusal, may_repeat=not is_open)
 
+    def transact_possible(
+        self, groups: Iterable[Sequence[dict[str, Any]]], deadline: Deadline
+    ) -> None:
+        """Carry out each of these groups of actions as a whole, unless a condition of it fails.
+
+        Args:
+            groups: no more than 100 actions in all; on the same items, only within one group.
+            deadline: of the request.
+
+        Raises:
+            UnavailableError: the time is over; `may_repeat` tells whether the outcome is known.
+        """
+        left = [*groups]
+        while left:
+            actions = [action for group in left for action in group]
+            try:
+                self.transact(actions, uuid.uuid4().hex, deadline)
+                break
+            except ConflictError as conflict:
+                numbers = count()
+                left = [
+                    group
+                    for group in left
+                    if conflict.failed.isdisjoint([next(numbers) for _action in group])
+                ]
+                deadline.wait(conflict)
+
     def keeps(self, table: str, raw: RawItem, deadline: Deadline) -> bool:
         """Whether a table takes this item, which is all key, and gives it back."""
         asked = {table: {"Keys": [raw], "ConsistentRead": True}}
@@ -271,12 +315,17 @@ class Dynamo:
         return bool(answer["Responses"][table] == [raw])
 
     def parallel(self, call: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
-        """The results of a call for each of these arguments, in their order."""
+        """The results of a call for each of these arguments, in their order.
+
+        The first is called by this very thread, and may itself call in parallel; were others to
+        wait for threads, all threads might end up waiting.
+        """
         if len(arguments) < 2:
             return [call(argument) for argument in arguments]
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_PARALLEL_CALLS, thread_name_prefix="dynamodb")
-        return list(self._threads.map(call, arguments))
+        others = [self._threads.submit(call, argument) for argument in arguments[1:]]
+        return [call(arguments[0]), *(other.result() for other in others)]
 
     def _read(
         self, operation: str, arguments: dict[str, Any], deadline: Deadline

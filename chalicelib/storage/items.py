@@ -10,7 +10,7 @@ from chalicelib.protocol.messages import JsonObject
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
 from chalicelib.storage.keys import Key, time_key
 
-RawItem: TypeAlias = "dict[str, dict[str, Any]]"
+RawItem: TypeAlias = dict[str, dict[str, Any]]
 """An item as DynamoDB's API has it: attribute values by name."""
 
 MAX_ITEM_BYTES: Final = 400 * 1024

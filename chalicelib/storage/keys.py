@@ -5,8 +5,8 @@ Rule: `docs/architecture.md`, "Data model".
 
 from typing import Final, NamedTuple
 
-from chalicelib.protocol.kinds import BUCKET
-from chalicelib.protocol.uris import ListUri, ObjectUri
+from chalicelib.protocol.kinds import BUCKET, KINDS
+from chalicelib.protocol.uris import ListUri, ObjectUri, parse_object_uri
 
 CLOCK_ID: Final = ".clock"
 """Range key of a list's clock. No object's id begins with a dot."""
@@ -15,6 +15,7 @@ MAX_PRINCIPAL_BYTES: Final = 1024
 """A longer string can be in permissions, but is nobody's name: it gets no access row."""
 
 _BUCKETS: Final = f"#{BUCKET.name}"
+_PLURALS: Final = {kind.name: kind.plural for kind in KINDS}
 _FIRST: Final = "!"  # before all characters of ids
 _LAST: Final = "~"  # behind them
 _TIME_DIGITS: Final = 16
@@ -58,6 +59,23 @@ def _parent(uri: ListUri) -> str:
     return f"{uri.parent or ''}#{uri.kind.name}"
 
 
+def uri_of(key: Key) -> ObjectUri:
+    """The address of the object with this key.
+
+    Raises:
+        ValueError: it is no object's key.
+    """
+    above, _, kind = key.parent.partition("#")
+    uri = parse_object_uri(f"{above}/{_PLURALS.get(kind.partition(':')[0])}/{key.id}")
+    if uri is None or object_key(uri) != key:
+        raise ValueError(f"{key} is no object's key")
+    return uri
+
+
+MEMBER: Final = "member:"
+"""The range keys in `access` of a member's rows begin so; what follows is the group's."""
+
+
 def access_object(key: Key) -> str:
     """The range key in `access` of the rows for this object."""
     return f"{key.parent}/{key.id}"
@@ -65,7 +83,18 @@ def access_object(key: Key) -> str:
 
 def member_object(key: Key) -> str:
     """The range key in `access` of the rows for the members of this group."""
-    return f"member:{access_object(key)}"
+    return f"{MEMBER}{access_object(key)}"
+
+
+def key_of_row(object: str) -> Key:
+    """The key of the object, or of the group, that a range key in `access` is about."""
+    parent, _, id = object.removeprefix(MEMBER).rpartition("/")
+    return Key(parent, id)
+
+
+def rows_prefix(clock_parent: str) -> str:
+    """What the range keys in `access` of all objects of a list begin with."""
+    return f"{_BUCKETS}:" if clock_parent == _BUCKETS else f"{clock_parent}/"
 
 
 def time_key(within: str, last_modified: int, id: str) -> str:

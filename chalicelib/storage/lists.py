@@ -13,10 +13,14 @@ from chalicelib.protocol.messages import JsonObject
 from chalicelib.protocol.queries import ListQuery
 from chalicelib.protocol.sorting import Place
 from chalicelib.protocol.stored import StoredObject, Tombstone
-from chalicelib.storage.clock import Clock, Write
+from chalicelib.storage.clock import Clock, Write, clock_from_raw
 from chalicelib.storage.connection import ANSWER_S, Deadline, Dynamo
-from chalicelib.storage.items import Item, RawItem, from_raw
+from chalicelib.storage.failures import ConflictError
+from chalicelib.storage.items import Item, RawItem
+from chalicelib.storage.keyed import Keyed, read_keys
 from chalicelib.storage.keys import (
+    CLOCK_ID,
+    Key,
     Position,
     TimeRange,
     listed_key,
@@ -75,7 +79,7 @@ class ListReader:
         *,
         clock: Clock,
         query: ListQuery,
-        ids: Sequence[str] | None,
+        keyed: Keyed | None,
         with_tombstones: bool,
     ) -> None:
         """Prepare to read; nothing is called yet.
@@ -86,7 +90,7 @@ class ListReader:
             parent: the hash key of the list's clock.
             clock: as it was read.
             query: what is wanted.
-            ids: the only ones that the query can admit and objects can have; None for any.
+            keyed: the only objects that count; None for all that are in the index.
             with_tombstones: whether deletions are wanted as well.
         """
         self._dynamo = dynamo
@@ -94,14 +98,15 @@ class ListReader:
         self._parent = parent
         self._clock = clock
         self._query = query
-        self._ids = ids
+        self._keyed = keyed
         self._needs_data = query.needs_data
         self._with_tombstones = with_tombstones
         self._named = clock.newest_writes
         times = query.times
         self._range = time_range(clock.within, since=times.since, before=times.before)
         # An index can stop at the limit only in its own order, where the clock has counted.
-        self._stops_early = not query.filters and query.order.is_by_time
+        self._is_counted = not query.filters and keyed is None
+        self._stops_early = self._is_counted and query.order.is_by_time
 
     def page(self, after: Place | None = None) -> Page:
         """The page that begins behind this place.
@@ -139,14 +144,20 @@ class ListReader:
             UnavailableError: the time left didn't allow to go on.
         """
         moving: dict[str, Item] = {}
+        met = self._met(moving)
+        for place in met if self._keyed is None else sorted(met):
+            yield place.id
+        late = self._read_late(moving, ())
+        yield from (id for id, item in late.items() if self._entry(item) is not None)
+
+    def _met(self, moving: dict[str, Item]) -> Iterator[Position]:
+        """The places of what the filters admit, from the one changed longest ago on by index."""
         for item in self._read_live(with_body=self._needs_data):
             self._deadline.check(needed_s=ANSWER_S)
             if self._may_move(item):
                 _keep_newest(moving, item)
             if self._entry(item) is not None:
-                yield item.key.id
-        late = self._read_late(moving, ())
-        yield from (id for id, item in late.items() if self._entry(item) is not None)
+                yield Position(item.last_modified, item.key.id)
 
     # Sources
 
@@ -154,7 +165,7 @@ class ListReader:
         if self._stops_early:
             return [self._read_first(after)]
         sources = [self._read_live(with_body=True)]
-        if self._with_tombstones and self._ids is None:
+        if self._with_tombstones and self._keyed is None:
             sources.append(self._read_index(BY_DELETION, self._range))
         return sources
 
@@ -174,16 +185,13 @@ class ListReader:
 
     def _read_live(self, *, with_body: bool) -> Iterator[Item]:
         """All objects that the filters may admit, with their bodies where those decide."""
-        if self._ids is not None:
-            return self._read_keys(self._ids)
+        if self._keyed is not None:
+            return iter(self._keyed)
         items = self._read_index(BY_LAST_MODIFIED, self._range, with_body=with_body)
         return self._with_large_bodies(items) if self._needs_data else items
 
     def _read_keys(self, ids: Iterable[str]) -> Iterator[Item]:
-        """The objects and tombstones with these ids, the oldest first."""
-        keys = [listed_key(self._parent, id) for id in ids]
-        items = map(from_raw, self._dynamo.get(keys, self._deadline).values())
-        yield from sorted(items, key=lambda item: (item.last_modified, item.key.id))
+        return read_keys(self._dynamo, self._deadline, self._parent, ids)
 
     def _read_index(
         self,
@@ -272,6 +280,8 @@ class ListReader:
         """The item as an entry of the list; None where it isn't there, or filtered out."""
         if item.within != self._clock.within:
             return None
+        if self._keyed is not None and not self._keyed.counts(item):
+            return None
         if not (item.is_live or self._with_tombstones):
             return None
         data = self._data(item)
@@ -288,7 +298,7 @@ class ListReader:
 
     def _total(self, parts: Iterable[_Part], moving: Iterable[str], moved: Iterable[Entry]) -> int:
         """All live objects that the filters admit: of what stayed, and of what moved."""
-        if not self._query.filters:
+        if self._is_counted:
             return self._clock.count
         again = {hash(id) for id in moving}
         stayed = sum(id not in again for part in parts for id in part.counted)
@@ -313,6 +323,9 @@ class ListReader:
         """What the clock names and should have been met, in that version or a newer one.
 
         Read by key until it is there ("latest"). Usually nothing.
+
+        Raises:
+            ConflictError: the list has ended meanwhile, and with it what was to come.
         """
         late = {
             id: write
@@ -329,14 +342,21 @@ class ListReader:
                 if item.version >= late[item.key.id].version:
                     items[item.key.id] = item
             if len(items) < len(late):
+                self._require_same_list()
                 self._deadline.wait()
         return items
+
+    def _require_same_list(self) -> None:
+        key = Key(self._parent, CLOCK_ID)
+        raw = self._dynamo.get([key], self._deadline).get(key)
+        if raw is None or clock_from_raw(raw).within != self._clock.within:
+            raise ConflictError("the list has ended meanwhile")
 
     def _should_be_met(self, write: Write, windows: Sequence[Window]) -> bool:
         if not (write.is_live or self._with_tombstones):
             return False
-        if self._ids is not None:
-            return write.id in self._ids
+        if self._keyed is not None:
+            return write.id in self._keyed.ids
         if self._stops_early:
             key = self._query.order.key((write.last_modified, write.id))
             return all(window.covers(key) for window in windows)

@@ -7,14 +7,16 @@ A request is a transaction: all that it stages is written, or nothing
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.protocol.messages import JsonObject
+from chalicelib.protocol.principals import principals_of
 from chalicelib.protocol.queries import ListQuery
 from chalicelib.protocol.sorting import Place
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
@@ -30,8 +32,20 @@ from chalicelib.storage.clock import (
 from chalicelib.storage.connection import Deadline, Dynamo, condition_of
 from chalicelib.storage.failures import ConflictError, UnavailableError
 from chalicelib.storage.items import Cause, Item, encode_body, from_raw, stored_bytes, to_raw
-from chalicelib.storage.keys import Key, clock_key, listed_key, object_key
+from chalicelib.storage.keyed import Keyed, read_keys
+from chalicelib.storage.keys import (
+    MEMBER,
+    Key,
+    clock_key,
+    key_of_row,
+    listed_key,
+    object_key,
+    rows_prefix,
+    uri_of,
+)
 from chalicelib.storage.lists import ListReader, Page
+
+T = TypeVar("T")
 
 MAX_ACTIONS: Final = 100
 MAX_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
@@ -84,17 +98,35 @@ class UnitOfWork:
         self._items: dict[Key, Item | None] = {}
         self._clocks: dict[Key, StagedClock] = {}
         self._staged: dict[Key, StagedObject] = {}
+        self._proposed_groups: dict[str, frozenset[ObjectUri]] = {}
 
     # Reading
 
-    def load(self, objects: Iterable[ObjectUri], lists: Iterable[ListUri] = ()) -> None:
+    def load(
+        self,
+        objects: Iterable[ObjectUri],
+        lists: Iterable[ListUri] = (),
+        *,
+        groups_of: str | None = None,
+    ) -> None:
         """Read these objects, and the clocks of these lists, in one round trip.
 
         What was read before is not read again, and what can't be there is not asked for.
 
+        Args:
+            objects: their addresses.
+            lists: their addresses.
+            groups_of: a user of whom it is read, at the same time, in which groups he may be.
+
         Raises:
             UnavailableError: there was no answer in the time left.
         """
+        calls = [partial(self._load_items, objects, lists)]
+        if groups_of is not None and groups_of not in self._proposed_groups:
+            calls.append(partial(self._load_groups_of, groups_of))
+        self._dynamo.parallel(_call, calls)
+
+    def _load_items(self, objects: Iterable[ObjectUri], lists: Iterable[ListUri]) -> None:
         items = {object_key(uri) for uri in objects if uri.is_possible} - self._items.keys()
         clocks = {clock_key(uri) for uri in lists if uri.is_possible} - self._clocks.keys()
         if not items and not clocks:
@@ -105,6 +137,30 @@ class UnitOfWork:
         for key in clocks:
             loaded = clock_from_raw(found[key]) if key in found else None
             self._clocks[key] = StagedClock.of(key, loaded)
+
+    def _load_groups_of(self, user_id: str) -> None:
+        rows = self._dynamo.query_access(user_id, MEMBER, self._deadline)
+        self._proposed_groups[user_id] = frozenset(uri_of(key_of_row(row)) for row in rows)
+
+    def groups_of(self, user_id: str | None, among: Iterable[ObjectUri]) -> frozenset[ObjectUri]:
+        """Those of these groups that the user is in: their own members decide.
+
+        They are read, in one more round trip, but for those of which it is known already that
+        they have no such member ("members decide", "group's bucket").
+
+        Raises:
+            UnavailableError: there was no answer in the time left.
+        """
+        if user_id is None:
+            return frozenset()
+        asked = frozenset(among)
+        asked &= self._proposed_groups.get(user_id, asked)
+        self.load([uri for group in asked for uri in (*group.ancestors, group)])
+        return frozenset(group for group in asked if self._has_member(group, user_id))
+
+    def _has_member(self, group: ObjectUri, user_id: str) -> bool:
+        item = self._visible(group)
+        return item is not None and item.is_live and user_id in access.members_of(item)
 
     def find(self, uri: ObjectUri) -> StoredObject | Tombstone | None:
         """The object or its tombstone, as read or as staged; None where there is neither.
@@ -123,37 +179,94 @@ class UnitOfWork:
         """The list's timestamp, staged writes included; 0 of a list that nobody has used."""
         return self._clock(uri).timestamp
 
-    def read_page(self, uri: ListUri, query: ListQuery, after: Place | None = None) -> Page:
+    def shared(
+        self,
+        uri: ListUri,
+        user_id: str | None,
+        granted_by: Callable[[Permissions], frozenset[str]],
+    ) -> Keyed:
+        """The objects of a list that name the user, or a group that he is in.
+
+        Rows propose them; their own permissions decide. The list's clock and the user's groups
+        were loaded before ("clock first").
+
+        Args:
+            uri: of a list whose parent is there.
+            user_id: of the user; None for the anonymous.
+            granted_by: the principals to which an object's own permissions give what is needed.
+
+        Raises:
+            UnavailableError: not all rows came in the time left.
+        """
+        principals = principals_of(user_id)
+        groups = self._proposed_groups[user_id] if user_id is not None else frozenset()
+        calls: list[Callable[[], frozenset[Any]]] = [partial(self.groups_of, user_id, groups)]
+        for principal in sorted({*principals, *map(str, groups)}):
+            calls.append(partial(self._proposed_ids, uri, principal))
+        verified, *proposed = self._dynamo.parallel(_call, calls)
+        mine = principals.union(map(str, verified))
+        return self._read_by_key(
+            uri,
+            frozenset().union(*proposed, self._clock(uri).named_ids),
+            is_shared_by=lambda permissions: not mine.isdisjoint(granted_by(permissions)),
+        )
+
+    def _proposed_ids(self, uri: ListUri, principal: str) -> frozenset[str]:
+        """The ids of a list's objects that may name a principal."""
+        prefix = rows_prefix(clock_key(uri).parent)
+        rows = self._dynamo.query_access(principal, prefix, self._deadline)
+        return frozenset(key_of_row(row).id for row in rows)
+
+    def _read_by_key(
+        self,
+        uri: ListUri,
+        ids: frozenset[str],
+        is_shared_by: Callable[[Permissions], bool] | None = None,
+    ) -> Keyed:
+        clock = self._clock(uri)
+        items = read_keys(self._dynamo, self._deadline, clock.key.parent, sorted(ids))
+        return Keyed(items, ids, is_shared_by=is_shared_by, within=clock.within)
+
+    def read_page(
+        self,
+        uri: ListUri,
+        query: ListQuery,
+        after: Place | None = None,
+        *,
+        shared: Keyed | None = None,
+    ) -> Page:
         """A page of a list whose clock was loaded before ("clock first").
 
         Args:
             uri: of the list.
             query: what is wanted of it.
             after: the place that the page begins behind; None for the first.
+            shared: the part of the list that the user may see; None for the whole.
 
         Raises:
             UnavailableError: the time left didn't allow to read all that decides on it.
         """
-        reader = self._reader(uri, query, with_tombstones=query.wants_tombstones)
+        reader = self._reader(uri, query, shared, with_tombstones=query.wants_tombstones)
         return Page([], 0, None) if reader is None else reader.page(after)
 
-    def find_matches(self, uri: ListUri, query: ListQuery) -> Iterator[ObjectUri]:
+    def find_matches(
+        self, uri: ListUri, query: ListQuery, shared: Keyed | None = None
+    ) -> Iterator[ObjectUri]:
         """The live objects that the filters admit, as `ListReader.matches` gives them.
 
         Raises:
             UnavailableError: the time left didn't allow to go on.
         """
-        reader = self._reader(uri, query, with_tombstones=False)
+        reader = self._reader(uri, query, shared, with_tombstones=False)
         return iter(()) if reader is None else map(uri.object, reader.matches())
 
     def _reader(
-        self, uri: ListUri, query: ListQuery, *, with_tombstones: bool
+        self, uri: ListUri, query: ListQuery, shared: Keyed | None, *, with_tombstones: bool
     ) -> ListReader | None:
         """What reads a list; None for one that nobody has used."""
         clock = self._clock(uri)
         if clock.loaded is None:
             return None
-        ids = query.ids
         return ListReader(
             self._dynamo,
             self._deadline,
@@ -161,8 +274,17 @@ class UnitOfWork:
             clock=clock.loaded,
             query=query,
             with_tombstones=with_tombstones,
-            ids=None if ids is None else [*filter(uri.kind.is_id, sorted(ids))],
+            keyed=shared or self._keyed(uri, query),
         )
+
+    def _keyed(self, uri: ListUri, query: ListQuery) -> Keyed | None:
+        """What is read by key of a whole list: what ids ask for, and buckets; None for others."""
+        if query.ids is not None:
+            return self._read_by_key(uri, frozenset(filter(uri.kind.is_id, query.ids)))
+        if uri.parent is None:
+            ids = self._proposed_ids(uri, access.ALL_BUCKETS) | self._clock(uri).named_ids
+            return self._read_by_key(uri, ids)
+        return None
 
     def check_tables(self) -> tuple[bool, bool]:
         """Whether `objects`, and `access`, take a small write and give it back."""
@@ -275,6 +397,12 @@ class UnitOfWork:
         self._stage(uri, item, clock, before, origin, grown=-1)
         return Tombstone(uri.id, times.last_modified)
 
+    def begin(self, uri: ListUri) -> None:
+        """Stage a clock for the list of buckets where nobody has used it; others have one."""
+        clock = self._clock(uri)
+        if clock.timestamp == 0:
+            clock.tick(now_ms=self._now_ms(), given=None)
+
     def hold(self, uri: ListUri) -> None:
         """Commit only if the list's timestamp is then as it was read ("T as loaded")."""
         self._clock(uri).is_held = True
@@ -319,15 +447,15 @@ class UnitOfWork:
             ProtocolError: REQUEST_TOO_LARGE where it is more than a transaction can hold.
             UnavailableError: the time is over.
         """
-        if not self._staged:
+        clocks = [*self._changed_clocks()]
+        if not clocks:
             return
         self._shorten_latest()
         objects = [self._object_action(staged) for staged in self._staged.values()]
         table = self._dynamo.tables.objects
-        clocks = [clock.to_action(table) for clock in self._changed_clocks()]
         rows = [row for staged in self._staged.values() for row in self._rows(staged)]
         size = sum(stored_bytes(action["Put"]["Item"]) for action in objects)
-        actions = [*objects, *clocks]
+        actions = [*objects, *(clock.to_action(table) for clock in clocks)]
         if len(actions) > MAX_ACTIONS or len(rows) > MAX_NEW_ROWS or size > MAX_TRANSACTION_BYTES:
             raise ProtocolError(REQUEST_TOO_LARGE)
         if len(actions) + len(rows) > MAX_ACTIONS:
@@ -362,16 +490,11 @@ class UnitOfWork:
 
     def _put_row_chunk(self, rows: list[access.Row]) -> None:
         table = self._dynamo.tables.access
-        while rows:
-            actions = [access.put_action(table, row, unless_newer=True) for row in rows]
-            try:
-                self._dynamo.transact(actions, uuid.uuid4().hex, self._deadline)
-                return
-            except ConflictError as conflict:
-                rows = [row for index, row in enumerate(rows) if index not in conflict.failed]
-                self._deadline.wait(conflict)
-            except UnavailableError as error:  # of rows, which only propose: nothing is done yet
-                raise UnavailableError(may_repeat=True) from error.__cause__
+        groups = [[access.put_action(table, row, unless_newer=True)] for row in rows]
+        try:
+            self._dynamo.transact_possible(groups, self._deadline)
+        except UnavailableError as error:  # of rows, which only propose: nothing is done yet
+            raise UnavailableError(may_repeat=True) from error.__cause__
 
     def _shorten_latest(self) -> None:
         """Where a clock names much, keep only what isn't visible yet in that version.
@@ -401,6 +524,10 @@ class UnitOfWork:
 
 def _is_visible(write: Write, raw: dict[str, Any] | None) -> bool:
     return raw is not None and int(raw["version"]["N"]) >= write.version
+
+
+def _call(function: Callable[[], T]) -> T:
+    return function()
 
 
 def as_read(read: Item | None) -> Condition:

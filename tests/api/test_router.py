@@ -127,7 +127,7 @@ def test_a_query_string_that_is_not_utf8_is_refused(client: Client, query: dict[
         ("/", "GET, HEAD"),
         ("/__heartbeat__", "GET, HEAD"),
         ("/__lbheartbeat__", "GET, HEAD"),
-        ("/buckets", "POST"),
+        ("/buckets", LIST_METHODS),
         *((path, LIST_METHODS) for path in LISTS),
         *((path, OBJECT_METHODS) for path in OBJECTS),
     ],

@@ -77,11 +77,26 @@ def test_write_principals_may_change_all_of_a_kind_and_nobody_else(
     assert ours.ask("PUT", path, body_for(path), user="bob").status == 200
     if kind in LIST_OF:
         assert_error(ours.ask("PATCH", NEW[kind], {}, user="bob"), 404, 111)
-        assert_error(ours.ask("DELETE", LIST_OF[kind]), 403, 121)
+        assert_error(ours.ask("DELETE", LIST_OF[kind], user="carol"), 403, 121)
         assert len(body_of(ours.ask("DELETE", LIST_OF[kind], user="bob"))["data"]) == 1
     else:
         assert_error(ours.ask("PATCH", "/buckets/none", {}, user="bob"), 404, 111)
         assert ours.ask("DELETE", path, user="bob").status == 200
+
+
+@pytest.mark.parametrize("kind", LIST_OF)
+def test_whom_a_setting_does_not_name_has_in_lists_what_names_him(
+    dynamo: Dynamo, client: Client, kind: str
+) -> None:
+    made(client)
+    readers = overridden(dynamo, client, kind, "read")
+    writers = overridden(dynamo, client, kind, "write")
+    listed = LIST_OF[kind]
+
+    assert len(body_of(readers.ask("GET", listed))["data"]) == 1
+    assert_error(readers.ask("GET", listed, user="carol"), 403, 121)
+    assert len(body_of(writers.ask("DELETE", listed))["data"]) == 1
+    assert_error(writers.ask("DELETE", listed), 403, 121)
 
 
 @pytest.mark.parametrize("kind", LIST_OF)

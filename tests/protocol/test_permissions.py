@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.protocol.kinds import BUCKET, COLLECTION, GROUP, KINDS, RECORD, Kind
-from chalicelib.protocol.permissions import GRANTED_BY, Action, Overrides, may, with_writer
+from chalicelib.protocol.permissions import GRANTED_BY, Action, Overrides, who_may, with_writer
 from chalicelib.protocol.stored import Permissions
 
 READ, WRITE, CREATE = Action.READ, Action.WRITE, Action.CREATE
@@ -73,7 +73,8 @@ def allows(
     stored: Stored,
     overrides: Overrides | None = None,
 ) -> bool:
-    return may(action, kind, principals=user, permissions=stored, overrides=overrides or {})
+    allowed = who_may(action, kind, permissions=stored, overrides=overrides or {})
+    return not user.isdisjoint(allowed)
 
 
 def granted(stored: Stored, holder: Kind, name: str, principal: str) -> Stored:

@@ -135,7 +135,7 @@ class Wire:
         with self._lock:
             if operation == TRANSACT:
                 return self._transact(arguments)
-            if operation == "Query" and self._hidden:
+            if operation == "Query" and "IndexName" in arguments and self._hidden:
                 return self._query(arguments)
             answer: dict[str, Any] = self._connection.dispatch(operation, arguments)
             if operation == "BatchGetItem" and self._hidden:

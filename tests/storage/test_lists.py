@@ -23,7 +23,8 @@ from chalicelib.storage.clock import ROOT, Clock, Write
 from chalicelib.storage.connection import Deadline, Dynamo
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.items import Cause, Item, RawItem, answer_bytes, to_raw
-from chalicelib.storage.keys import Key, clock_key, object_key
+from chalicelib.storage.keyed import Keyed, read_keys
+from chalicelib.storage.keys import CLOCK_ID, Key, clock_key, object_key
 from chalicelib.storage.lists import LARGE_AT_ONCE, ListReader, Page
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, RANGE_KEYS, Tables
 from chalicelib.storage.unit_of_work import Origin, UnitOfWork
@@ -1551,7 +1552,18 @@ class BusyList:
                 self._show(id)
             else:
                 self._reads[id] -= 1
-        return {"Responses": {table: [self._visible[id] for id in ids if id in self._visible]}}
+        there = {**self._visible, CLOCK_ID: self._raw_clock()}
+        return {"Responses": {table: [there[id] for id in ids if id in there]}}
+
+    def _raw_clock(self) -> RawItem:
+        return {
+            "parent": {"S": object_key(record(0)).parent},
+            "id": {"S": CLOCK_ID},
+            "timestamp": {"N": str(self.clock.timestamp)},
+            "count": {"N": str(self.clock.count)},
+            "within": {"S": self.clock.within},
+            "latest": {"L": [{"S": write} for write in self.clock.latest]},
+        }
 
     def _query(self, arguments: dict[str, Any]) -> dict[str, Any]:
         range_key = RANGE_KEYS[arguments["IndexName"]]
@@ -1704,12 +1716,15 @@ def certain(
 
 
 def reader(dynamo: Dynamo, clock: Clock, query: ListQuery, *, with_tombstones: bool) -> ListReader:
+    parent, deadline = object_key(record(0)).parent, Patience().deadline()
+    ids = frozenset(filter(RECORD.is_id, query.ids or ()))
+    by_key = Keyed(read_keys(dynamo, deadline, parent, ids), ids, within=clock.within)
     return ListReader(
         dynamo,
-        Patience().deadline(),
-        object_key(record(0)).parent,
+        deadline,
+        parent,
         clock=clock,
         query=query,
-        ids=None if query.ids is None else [*filter(RECORD.is_id, sorted(query.ids))],
+        keyed=None if query.ids is None else by_key,
         with_tombstones=with_tombstones,
     )
