@@ -1,16 +1,19 @@
 """What is logged: one summary line a request, and every unexpected error with its trace.
 
 Rule: spec, "The service around the resources", section 10. Credentials are never logged: a user
-is the hash that the user id is.
+is the user id, and wherever a client or an exception repeats the request's credentials, they are
+replaced.
 """
 
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from chalicelib.protocol.credentials import hiding, redacted
 from chalicelib.protocol.messages import Request, Response
 
 _log = logging.getLogger("kinto")
@@ -30,32 +33,49 @@ def configure_logging() -> None:
 
 
 def log_request(
-    request: Request, response: Response, *, user_id: str | None, seconds: float
+    request: Request,
+    response: Response,
+    *,
+    user_id: str | None,
+    seconds: float,
+    policies_ms: Mapping[str, float] | None = None,
 ) -> None:
     """Log the summary of a request, in colour on a terminal."""
     if _log.isEnabledFor(logging.INFO):
-        summary = summarize(request, response, user_id=user_id, seconds=seconds)
+        summary = summarize(
+            request, response, user_id=user_id, seconds=seconds, policies_ms=policies_ms
+        )
         _log.info("%s", render(summary, in_colour=sys.stdout.isatty()))
 
 
 def log_unexpected(request: Request) -> None:
     """Log the exception that is being handled, with its trace."""
-    _log.exception("%s failed unexpectedly", _asked(request))
+    record = _log.makeRecord(
+        *(_log.name, logging.ERROR, __file__, 0),
+        *("%s failed unexpectedly", (_asked(request),), None),
+    )
+    # The trace as text in the place of the exception, which formatters would write out as it is.
+    record.exc_text = redacted(request, traceback.format_exc().rstrip("\n"))
+    _log.handle(record)
 
 
 def log_unavailable(request: Request, error: Exception) -> None:
-    """Log that the storage did not do its part in time, and what was in the way last."""
-    because = repr(error.__cause__) if error.__cause__ else "its time is over"
-    _log.critical("%s: %s, %s", _asked(request), error, _one_line(because))
+    """Log that the storage, or a policy, did not do its part, and what was in the way last."""
+    because = f", {error.__cause__!r}" if error.__cause__ else ""
+    _log.critical("%s: %s", _asked(request), _told(request, f"{error}{because}"))
 
 
 def log_stopped(request: Request, error: Exception) -> None:
     """Log that a request in several transactions is answered with what it has done so far."""
-    _log.warning("%s stopped on its way: %s", _asked(request), _one_line(str(error)))
+    _log.warning("%s stopped on its way: %s", _asked(request), _told(request, str(error)))
 
 
 def _asked(request: Request) -> str:
-    return _one_line(f"{request.method} {request.path} (request {request.id})")
+    return _told(request, f"{request.method} {request.path} (request {request.id})")
+
+
+def _told(request: Request, text: str) -> str:
+    return _one_line(redacted(request, text))
 
 
 def log_warning(message: str) -> None:
@@ -63,20 +83,41 @@ def log_warning(message: str) -> None:
     _log.warning("%s", message)
 
 
+def log_done(message: str) -> None:
+    """Log what was done outside of requests."""
+    _log.info("%s", _one_line(message))
+
+
+def log_failed_record(name: str, error: Exception) -> None:
+    """Log that a change of an item can't be processed; its content is in the dead letters."""
+    _log.error("change %s can't be processed: %s", _one_line(name), type(error).__name__)
+
+
 def summarize(
-    request: Request, response: Response, *, user_id: str | None, seconds: float
+    request: Request,
+    response: Response,
+    *,
+    user_id: str | None,
+    seconds: float,
+    policies_ms: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The fields of a request's summary, by Kinto's names."""
+    """The fields of a request's summary, by Kinto's names.
+
+    And one of ours, `authn_ms`: how long each policy that was asked took, in ms by its name.
+    """
+    hide = hiding(request)
+    agent, lang = (request.headers.get(name) for name in ("user-agent", "accept-language"))
     authn_type, _, uid = (user_id or "").partition(":")
     return {
-        "agent": request.headers.get("user-agent"),
+        "agent": hide(agent) if agent is not None else None,
+        "authn_ms": {name: round(ms, 2) for name, ms in (policies_ms or {}).items()} or None,
         "authn_type": authn_type or None,
         "code": response.status,
         "errno": (response.body or {}).get("errno") if response.status >= 400 else None,
-        "lang": request.headers.get("accept-language"),
-        "method": request.method,
-        "path": request.path,
-        "querystring": dict(request.query),
+        "lang": hide(lang) if lang is not None else None,
+        "method": hide(request.method),
+        "path": hide(request.path),
+        "querystring": {hide(name): hide(value) for name, value in request.query},
         "t": round(seconds * 1000),
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "uid": uid or None,

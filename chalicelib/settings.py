@@ -5,14 +5,17 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 PREFIX = "KINTO_"
+
+_BASIC_ALONE: tuple[str, ...] = ("basicauth",)
 
 
 class SettingsError(Exception):
@@ -58,16 +61,30 @@ def _boolean(value: str) -> bool:
 
 
 def _principals(value: str) -> frozenset[str]:
-    return frozenset(re.split(r"[\s,]+", value)) - {""}
+    return frozenset(split_list(value))
 
 
 def _principals_if_any(value: str) -> frozenset[str] | None:
     return _principals(value) or None  # an empty list in the place of permissions is no list
 
 
+def split_list(value: str) -> list[str]:
+    """The parts of a list: separated by blanks, line ends or commas."""
+    return [part for part in re.split(r"[\s,]+", value) if part]
+
+
+def _names(value: str) -> tuple[str, ...]:
+    names = tuple(split_list(value))
+    if not names or not all(re.fullmatch("[a-z][a-z0-9_-]{0,63}", name) for name in names):
+        raise ValueError("a list of names (lower-case letters, digits, dashes and underscores)")
+    if len({name.replace("-", "_") for name in names}) < len(names):
+        raise ValueError("a list of different names (dashes count as underscores)")
+    return names
+
+
 def _stage(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", value):
-        raise ValueError("letters, digits, dots, dashes and underscores")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", value):
+        raise ValueError("at most 60 letters, digits, dashes and underscores")
     return value
 
 
@@ -80,7 +97,17 @@ def _setting(
     is_secret: bool = False,
 ) -> Any:
     metadata = {"parse": parse, "help": help, "takes_empty": takes_empty, "is_secret": is_secret}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, repr=not is_secret, metadata=metadata)
+
+
+def _options(names: str, help: str) -> Any:
+    """Options `SETTING.NAME.OPTION` for each NAME in another setting. They may be secrets."""
+    return dataclasses.field(
+        default_factory=lambda: MappingProxyType({}),
+        repr=False,
+        hash=False,
+        metadata={"of": names, "help": help},
+    )
 
 
 def _who_may(action: str, kind: str) -> Any:
@@ -98,6 +125,18 @@ class Settings:
         "",
         "Keys the user ids and page tokens. Keep it secret; another one, other users.",
         is_secret=True,
+    )
+    auth_policies: tuple[str, ...] = _setting(
+        _names, _BASIC_ALONE, "The policies that tell who asks, in the order they are asked."
+    )
+    auth_policy: Mapping[str, Mapping[str, str]] = _options(
+        "auth_policies",
+        "Options of each policy: `use` (basicauth, openid or a dotted path), and its own.",
+    )
+    objects_stream_arn: str | None = _setting(
+        _text,
+        None,
+        "Stream of the objects table, that the function `changes` reads; deploying sets it.",
     )
     project_version: str = _setting(_text, "2.0.0", "The version that the root view names.")
     project_docs: str = _setting(
@@ -143,17 +182,14 @@ class Settings:
         Raises:
             SettingsError: a value can't be read; names the variable and what it takes.
         """
-        values = {}
+        values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
-            variable = variable_of(field.name)
-            text = environment.get(variable)
-            if text is None or (text == "" and not field.metadata["takes_empty"]):
-                continue
-            try:
-                values[field.name] = field.metadata["parse"](text)
-            except ValueError as error:
-                shown = "" if field.metadata["is_secret"] else f"={text!r}"
-                raise SettingsError(f"{variable}{shown} is not {error}") from error
+            if "parse" in field.metadata:
+                values |= _read(field, environment)
+        for field in dataclasses.fields(cls):
+            if names := field.metadata.get("of"):
+                them = values.get(names, getattr(cls, names))
+                values[field.name] = _read_options(field.name, them, environment)
         return cls(**values)
 
     @cached_property
@@ -172,7 +208,78 @@ def variable_of(name: str) -> str:
     return PREFIX + re.sub(r"[.-]", "_", name).upper()
 
 
+def option_variable(policy: str, option: str) -> str:
+    """The environment variable of an option of an authentication policy."""
+    return variable_of(f"auth_policy.{policy}.{option}")
+
+
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """The KINTO_ variables that no setting reads."""
-    known = {variable_of(field.name) for field in dataclasses.fields(Settings)}
+    """The KINTO_ variables that no setting reads: nor a policy that is configured.
+
+    Raises:
+        SettingsError: the names of the policies can't be read.
+    """
+    known = {
+        variable
+        for field in dataclasses.fields(Settings)
+        for variable in _variables_of(field, environment)
+    }
     return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+
+
+def _variables_of(field: "dataclasses.Field[Any]", environment: Mapping[str, str]) -> Iterable[str]:
+    names = field.metadata.get("of")
+    if names is None:
+        return [variable_of(field.name)]
+    them = _read(_field(names), environment).get(names, getattr(Settings, names))
+    return [
+        variable for variable in environment if _option_of(field.name, them, variable) is not None
+    ]
+
+
+def _field(name: str) -> "dataclasses.Field[Any]":
+    return next(field for field in dataclasses.fields(Settings) if field.name == name)
+
+
+def _read(field: "dataclasses.Field[Any]", environment: Mapping[str, str]) -> dict[str, Any]:
+    """The value of a setting by its name; nothing where it is not set."""
+    variable = variable_of(field.name)
+    text = environment.get(variable)
+    if text is None or (text == "" and not field.metadata["takes_empty"]):
+        return {}
+    try:
+        return {field.name: field.metadata["parse"](text)}
+    except ValueError as error:
+        shown = "" if field.metadata["is_secret"] else f"={text!r}"
+        raise SettingsError(f"{variable}{shown} is not {error}") from error
+
+
+def _read_options(
+    setting: str, names: Iterable[str], environment: Mapping[str, str]
+) -> Mapping[str, Mapping[str, str]]:
+    """The options that are set, by name; their values are never shown."""
+    options: dict[str, dict[str, str]] = {}
+    for variable, text in environment.items():
+        found = _option_of(setting, names, variable)
+        if found is None or text == "":
+            continue
+        name, option = found
+        try:
+            options.setdefault(name, {})[option] = _text(text)
+        except ValueError as error:
+            raise SettingsError(f"{variable} is not {error}") from None
+    return MappingProxyType({name: MappingProxyType(them) for name, them in options.items()})
+
+
+def _option_of(setting: str, names: Iterable[str], variable: str) -> tuple[str, str] | None:
+    """The name and the option that a variable is for; None for other variables.
+
+    Where one name begins like another (`google`, `google_work`), it is the longest that fits.
+    """
+    prefixes = {variable_of(f"{setting}.{name}."): name for name in names}
+    fitting = [prefix for prefix in prefixes if variable.startswith(prefix)]
+    if not fitting:
+        return None
+    prefix = max(fitting, key=len)
+    option = variable.removeprefix(prefix)
+    return (prefixes[prefix], option.lower()) if re.fullmatch("[A-Z0-9_]+", option) else None

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from chalicelib.observability import (
     configure_logging,
     log_request,
+    log_stopped,
+    log_unavailable,
     log_unexpected,
     log_warning,
     render,
@@ -29,6 +31,7 @@ ASKED = Request(
 )
 SECRET = "correct horse battery"
 CREDENTIALS = f"Basic {base64.b64encode(f'alice:{SECRET}'.encode()).decode()}"
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl"
 
 # With all that ends a line somewhere, or moves a terminal's cursor.
 HOSTILE = st.text(st.characters(exclude_categories=())) | st.text(
@@ -95,6 +98,7 @@ def test_a_request_is_summarized_by_kintos_names() -> None:
     assert abs((time - before).total_seconds()) < 60
     assert summary == {
         "agent": "kinto.js/1.0",
+        "authn_ms": None,
         "authn_type": "basicauth",
         "code": 200,
         "errno": None,
@@ -111,7 +115,7 @@ def test_what_is_unknown_of_a_request_is_null() -> None:
     summary = summarize(Request("GET", "/v1/"), Response(304), user_id=None, seconds=0)
 
     unknown = {name for name, value in summary.items() if value is None}
-    assert unknown == {"agent", "authn_type", "errno", "lang", "uid"}
+    assert unknown == {"agent", "authn_ms", "authn_type", "errno", "lang", "uid"}
 
 
 @pytest.mark.parametrize(
@@ -128,13 +132,22 @@ def test_the_errno_is_that_of_the_error_answered(response: Response, errno: int 
     assert summarize(ASKED, response, user_id=None, seconds=0)["errno"] == errno
 
 
+def test_each_policy_that_was_asked_has_its_time() -> None:
+    times = {"google": 12.3456, "basicauth": 0.004}
+
+    summary = summarize(ASKED, Response(200), user_id=None, seconds=0, policies_ms=times)
+
+    assert summary["authn_ms"] == {"google": 12.35, "basicauth": 0.0}
+    assert 'authn_ms={"google": 12.35, "basicauth": 0.0} ' in render(summary, in_colour=False)
+
+
 # The line
 
 
 def test_the_line_is_that_of_the_classic_renderer() -> None:
     assert line(user_id="basicauth:97b9") == (
         '"GET   /v1/buckets?_sort=id&_limit=5" 200 (3 ms) request.summary'
-        " agent=kinto.js/1.0 authn_type=basicauth errno=? lang=fr time=then uid=97b9"
+        " agent=kinto.js/1.0 authn_ms=? authn_type=basicauth errno=? lang=fr time=then uid=97b9"
     )
 
 
@@ -217,11 +230,11 @@ def test_percent_signs_of_a_client_format_nothing(lines: Lines) -> None:
     assert "/v1/%s%d%(x)s" in lines.messages[0]
 
 
-def fail(request: Request) -> None:
+def fail(request: Request, error: Exception | None = None) -> None:
     """Log what an endpoint that fails is logged as."""
     try:
-        raise LookupError("a mistake of ours")
-    except LookupError:
+        raise error or LookupError("a mistake of ours")
+    except Exception:
         log_unexpected(request)
 
 
@@ -258,16 +271,62 @@ def test_a_warning_is_logged_as_it_is(lines: Lines) -> None:
     ]
 
 
-def test_credentials_are_never_logged(lines: Lines) -> None:
-    request = Request("GET", "/v1/", headers={"authorization": CREDENTIALS, "cookie": SECRET})
+def logged(lines: Lines) -> str:
+    """All that is in the log, as a handler of any kind can read it."""
+    shown = [logging.Formatter().format(record) for record in lines.records]
+    return "\n".join([*shown, *(repr(vars(record)) for record in lines.records)])
 
-    log_request(request, Response(401), user_id="basicauth:97b9", seconds=0)
-    fail(request)
 
-    summary = summarize(request, Response(401), user_id="basicauth:97b9", seconds=0)
-    logged = "\n".join([*map(logging.Formatter().format, lines.records), json.dumps(summary)])
-    assert SECRET not in logged
-    assert CREDENTIALS.split()[1] not in logged
+@pytest.mark.parametrize(
+    ("header", "secrets"),
+    [
+        (CREDENTIALS, [SECRET, CREDENTIALS, CREDENTIALS.split()[1], f"alice:{SECRET}"]),
+        (f"Bearer {TOKEN}", [TOKEN]),
+        (TOKEN, [TOKEN]),
+    ],
+)
+def test_credentials_are_never_logged(lines: Lines, header: str, secrets: list[str]) -> None:
+    for secret in ["", *secrets]:
+        request = Request(
+            "GET",
+            f"/v1/buckets/{secret}",
+            query=(("token", secret), (secret, "x")),
+            headers={"authorization": header, "user-agent": secret, "accept-language": secret},
+            id="r",
+        )
+        error = ValueError(f"{secret!r} is no good", secret.encode())
+        error.__cause__ = KeyError(secret)
+
+        log_request(request, Response(401), user_id="basicauth:97b9", seconds=0)
+        log_unavailable(request, error)
+        log_stopped(request, error)
+        fail(request, error)
+        summary = summarize(request, Response(401), user_id="basicauth:97b9", seconds=0)
+
+        assert not [each for each in secrets if each in logged(lines) + json.dumps(summary)]
+    assert "ValueError: ('*** is no good'" not in logged(lines)
+    assert "'***' is no good" in logged(lines)
+
+
+def test_what_is_logged_without_credentials_is_as_it_was_sent(lines: Lines) -> None:
+    fail(Request("GET", "/v1/a", headers={"authorization": ""}), ValueError("of /v1/a"))
+
+    assert "ValueError: of /v1/a" in logged(lines)
+
+
+def test_what_was_in_the_way_is_critical(lines: Lines) -> None:
+    error = LookupError("no keys")
+    log_unavailable(ASKED, error)
+    error.__cause__ = OSError("not\nreached")
+    log_unavailable(ASKED, error)
+
+    assert [(record.levelno, record.getMessage()) for record in lines.records] == [
+        (logging.CRITICAL, "GET /v1/buckets (request request-1): no keys"),
+        (
+            logging.CRITICAL,
+            "GET /v1/buckets (request request-1): no keys, OSError('not\\nreached')",
+        ),
+    ]
 
 
 def test_the_log_is_on_standard_output_and_nothing_twice(

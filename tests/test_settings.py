@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.settings import Settings, SettingsError, unknown_variables, variable_of
+from chalicelib.settings import (
+    Settings,
+    SettingsError,
+    option_variable,
+    unknown_variables,
+    variable_of,
+)
 
-FIELDS = dataclasses.fields(Settings)
+# Those of one variable each; the options of policies are further down.
+FIELDS = [field for field in dataclasses.fields(Settings) if "parse" in field.metadata]
 NAMES = [field.name for field in FIELDS]
 PRINCIPALS = [
     f"{kind}_{action}_principals"
@@ -21,6 +28,8 @@ PRINCIPALS = [
 # "Users and permissions", section 8.
 DEFAULTS = {
     "userid_hmac_secret": "",
+    "auth_policies": ("basicauth",),
+    "objects_stream_arn": None,
     "project_version": "2.0.0",
     "project_docs": "https://kinto.readthedocs.org/",
     "error_info_link": "https://github.com/Kinto/kinto/issues/",
@@ -40,6 +49,7 @@ BOOLEANS = ["version_prefix_redirect_enabled", "trailing_slash_redirect_enabled"
 NUMBERS = ["backoff", "retry_after_seconds", "batch_max_requests", "paginate_by"]
 TEXTS = [
     "userid_hmac_secret",
+    "objects_stream_arn",
     "project_version",
     "project_docs",
     "error_info_link",
@@ -52,7 +62,7 @@ def read(**values: str) -> Settings:
 
 def has_type(value: object, hint: Any) -> bool:
     """Whether a value is of this annotation, a union's part included."""
-    if (parts := get_args(hint)) and get_origin(hint) is not frozenset:
+    if (parts := get_args(hint)) and get_origin(hint) not in (frozenset, tuple):
         return any(has_type(value, part) for part in parts)
     return type(value) is (get_origin(hint) or hint)
 
@@ -77,9 +87,9 @@ def test_a_default_is_that_of_the_spec(name: str, default: object) -> None:
 
 
 def test_no_setting_goes_untested() -> None:
-    assert {*BOOLEANS, *NUMBERS, *TEXTS, *PRINCIPALS, "stage", "http_scheme", "http_host"} == set(
-        NAMES
-    )
+    others = {"stage", "http_scheme", "http_host", "auth_policies"}
+
+    assert {*BOOLEANS, *NUMBERS, *TEXTS, *PRINCIPALS, *others} == set(NAMES)
 
 
 def test_settings_do_not_change() -> None:
@@ -116,7 +126,8 @@ def test_an_empty_value_counts_as_not_set(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_variable_sets_its_setting_and_no_other(name: str) -> None:
-    text = "off" if name in BOOLEANS else "https" if name == "http_scheme" else "7"
+    texts = {**dict.fromkeys(BOOLEANS, "off"), "http_scheme": "https", "auth_policies": "a"}
+    text = texts.get(name, "7")
     changed = read(**{name: text})
 
     assert [other for other in NAMES if getattr(changed, other) != getattr(read(), other)] == [name]
@@ -201,7 +212,7 @@ def test_a_scheme_is_http_or_https(text: str) -> None:
         read(http_scheme=text)
 
 
-@pytest.mark.parametrize("text", ["prod", "Stage-2", "a.b_c", "7", "x" * 100])
+@pytest.mark.parametrize("text", ["prod", "Stage-2", "a_b-c", "7", "x" * 60])
 def test_a_stage_can_be_in_a_tables_name(text: str) -> None:
     assert read(stage=text).stage == text
 
@@ -238,6 +249,22 @@ BAD = [
         for text in ("-1", "1.5", "abc", "1e3", " 1", "1\n", "\u0663")
     ),
     *((name, "9" * 5000) for name in NUMBERS),
+    *(
+        ("auth_policies", text)
+        for text in (
+            " ",
+            ",",
+            "Google",
+            "1a",
+            "-a",
+            "a:b",
+            "a/b",
+            "é",
+            "a b a",
+            "a-b a_b",
+            "x" * 65,
+        )
+    ),
     *(("stage", text) for text in ("a b", "a/b", "é", "a\n", "x" * 101)),
 ]
 
@@ -264,6 +291,110 @@ def test_any_value_is_read_or_refused_by_name(name: str, text: str) -> None:
         is_told = has_type(value, hint)
 
     assert is_told
+
+
+# Authentication policies
+
+
+def options(names: str, **variables: str) -> dict[str, dict[str, str]]:
+    """The options of these policies, of variables without their common beginning."""
+    environment = {f"KINTO_AUTH_POLICY_{name}": text for name, text in variables.items()}
+    found = Settings.from_environment({"KINTO_AUTH_POLICIES": names, **environment}).auth_policy
+    return {name: dict(them) for name, them in found.items()}
+
+
+@pytest.mark.parametrize("text", ["a b-c d_1", "a,b-c,d_1", " a,\n b-c\td_1 ,"])
+def test_policies_are_in_their_order_separated_by_blanks_or_commas(text: str) -> None:
+    assert read(auth_policies=text).auth_policies == ("a", "b-c", "d_1")
+
+
+def test_a_policy_has_the_options_of_its_variables() -> None:
+    found = options("google basicauth", GOOGLE_USE="openid", GOOGLE_ISSUER="https://a b")
+
+    assert found == {"google": {"use": "openid", "issuer": "https://a b"}}
+
+
+def test_a_dash_in_a_policys_name_is_an_underscore_in_its_variables() -> None:
+    assert options("my-login", MY_LOGIN_USE="openid") == {"my-login": {"use": "openid"}}
+
+
+@pytest.mark.parametrize(
+    "names", ["google google_work", "google_work google", "google google-work"]
+)
+def test_an_option_is_of_the_policy_with_the_longest_name_that_fits(names: str) -> None:
+    found = options(names, GOOGLE_ISSUER="a", GOOGLE_WORK_ISSUER="b", GOOGLE_WORK="c")
+
+    assert found.pop("google") == {"issuer": "a", "work": "c"}
+    assert [*found.values()] == [{"issuer": "b"}]
+
+
+def test_a_policy_alone_has_all_options_that_begin_with_its_name() -> None:
+    assert options("google", GOOGLE_WORK_ISSUER="b") == {"google": {"work_issuer": "b"}}
+
+
+def test_an_empty_option_counts_as_not_set() -> None:
+    assert options("google", GOOGLE_ISSUER="") == {}
+
+
+def test_the_default_policy_has_options_as_well() -> None:
+    settings = Settings.from_environment({"KINTO_AUTH_POLICY_BASICAUTH_X": "1"})
+
+    assert settings.auth_policy == {"basicauth": {"x": "1"}}
+
+
+def test_options_of_policies_that_are_not_configured_are_unknown() -> None:
+    environment = {
+        "KINTO_AUTH_POLICIES": "google",
+        "KINTO_AUTH_POLICY_GOOGLE_ISSUER": "a",
+        "KINTO_AUTH_POLICY_GOOGLE_ANYTHING": "a",
+        "KINTO_AUTH_POLICY_GOOGLE_EMPTY": "",
+        "KINTO_AUTH_POLICY_GOOGLE_": "a",
+        "KINTO_AUTH_POLICY_GOOGLE_issuer": "a",
+        "KINTO_AUTH_POLICY_GOOGLES_ISSUER": "a",
+        "KINTO_AUTH_POLICY_BASICAUTH_USE": "a",
+        "KINTO_AUTH_POLICY": "a",
+    }
+
+    assert unknown_variables(environment) == [
+        "KINTO_AUTH_POLICY",
+        "KINTO_AUTH_POLICY_BASICAUTH_USE",
+        "KINTO_AUTH_POLICY_GOOGLES_ISSUER",
+        "KINTO_AUTH_POLICY_GOOGLE_",
+        "KINTO_AUTH_POLICY_GOOGLE_issuer",
+    ]
+
+
+@pytest.mark.parametrize("text", ["a-secret\nof two lines", "a-secret\udcff"], ids=ascii)
+def test_a_bad_option_is_refused_without_its_value(text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        options("google", GOOGLE_KEY=text)
+
+    assert str(refused.value) == "KINTO_AUTH_POLICY_GOOGLE_KEY is not one line of text"
+    assert refused.value.__suppress_context__
+
+
+def test_no_secret_is_shown_with_the_settings() -> None:
+    settings = Settings.from_environment(
+        {
+            "KINTO_USERID_HMAC_SECRET": "a-secret",
+            "KINTO_AUTH_POLICY_BASICAUTH_KEY": "a-secret",
+        }
+    )
+
+    assert "a-secret" not in repr(settings)
+
+
+def test_options_do_not_change() -> None:
+    found = Settings.from_environment({"KINTO_AUTH_POLICY_BASICAUTH_KEY": "a"}).auth_policy
+
+    with pytest.raises(TypeError):
+        found["basicauth"]["key"] = "b"  # type: ignore[index]  # what is tested
+    with pytest.raises(TypeError):
+        found["other"] = {}  # type: ignore[index]  # what is tested
+
+
+def test_the_variable_of_an_option_names_its_policy() -> None:
+    assert option_variable("my-login", "jwks_uri") == "KINTO_AUTH_POLICY_MY_LOGIN_JWKS_URI"
 
 
 # What takes the place of stored permissions

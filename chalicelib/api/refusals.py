@@ -3,14 +3,21 @@
 Rule: spec, "The service around the resources", section 5.
 """
 
+from collections.abc import Sequence
+
 from chalicelib.api.headers import retry_after, validators
 from chalicelib.protocol.errors import BACKEND, MISSING_AUTH_TOKEN, UNDEFINED, ProtocolError
 from chalicelib.protocol.messages import JsonObject, Response
 from chalicelib.settings import Settings
 
 
-def refusal(error: ProtocolError) -> Response:
-    """The answer to a request that ended so."""
+def refusal(error: ProtocolError, *, challenges: Sequence[str] = ()) -> Response:
+    """The answer to a request that ended so.
+
+    Args:
+        error: what it ended with.
+        challenges: of the authentication policies; told to those who lack credentials.
+    """
     kind = error.kind
     body: JsonObject = {"code": kind.status, "errno": kind.errno, "error": kind.error}
     if error.message is not None:
@@ -20,8 +27,8 @@ def refusal(error: ProtocolError) -> Response:
     headers = dict(error.headers)
     if error.timestamp is not None:
         headers |= validators(error.timestamp)
-    if kind is MISSING_AUTH_TOKEN:
-        headers["WWW-Authenticate"] = 'Basic realm="Realm"'
+    if kind is MISSING_AUTH_TOKEN and challenges:
+        headers["WWW-Authenticate"] = ", ".join(challenges)
     return Response(kind.status, body, headers)
 
 

@@ -2,14 +2,20 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from chalicelib.api.calls import Answer, Call, Unfinished
 from chalicelib.api.headers import exposed
 from chalicelib.api.refusals import refusal, unavailable, unexpected
 from chalicelib.api.router import Router, endpoint_of
 from chalicelib.api.serves import Serves
-from chalicelib.auth.policies import Policy, authenticate
+from chalicelib.auth.policies import (
+    ANONYMOUS,
+    Authentication,
+    Policy,
+    PolicyUnavailableError,
+    authenticate,
+)
 from chalicelib.observability import log_request, log_stopped, log_unavailable, log_unexpected
 from chalicelib.protocol.errors import METHOD_NOT_ALLOWED, ProtocolError
 from chalicelib.protocol.messages import Request, Response
@@ -25,7 +31,8 @@ class _Exchange:
     """A request, and what has been found out of it by the time it is answered."""
 
     request: Request
-    user_id: str | None = None
+    user: Authentication = ANONYMOUS
+    policies_ms: dict[str, float] = field(default_factory=dict)
     serves: Serves = Serves.SERVER
 
 
@@ -51,22 +58,31 @@ class Service:
         try:
             response = self._carry_out(exchange, deadline)
         except ProtocolError as error:
-            response = refusal(error)
+            response = refusal(error, challenges=exchange.user.challenges)
         except UnavailableError as error:
             log_unavailable(request, error)
             response = unavailable(self._settings, may_repeat=error.may_repeat)
+        except PolicyUnavailableError as error:
+            log_unavailable(request, error)
+            response = unavailable(self._settings, may_repeat=True)
         except Exception:
             log_unexpected(request)
             response = unexpected(self._settings)
         response = self._finished(exchange, response)
         seconds = time.monotonic() - started
-        log_request(request, response, user_id=exchange.user_id, seconds=seconds)
+        log_request(
+            request,
+            response,
+            user_id=exchange.user.user_id,
+            seconds=seconds,
+            policies_ms=exchange.policies_ms,
+        )
         return replace(response, body=None) if request.method == "HEAD" else response
 
     def _carry_out(self, exchange: _Exchange, deadline: Deadline) -> Response:
         """The endpoint's answer, in one transaction unless it asks for more."""
         request = exchange.request
-        exchange.user_id = authenticate(request, self._policies)
+        exchange.user = authenticate(request, self._policies, exchange.policies_ms)
         match = self._router.find(request)
         if isinstance(match, Response):
             return match
@@ -75,7 +91,7 @@ class Service:
 
         def transaction(stage: Callable[[Call], Answer]) -> Answer:
             def work(unit: UnitOfWork) -> Answer:
-                return stage(Call(request, self._settings, exchange.user_id, unit))
+                return stage(Call(request, self._settings, exchange.user.user_id, unit))
 
             return self._storage.run(work, deadline)
 

@@ -1,10 +1,9 @@
 """Basic authentication: any name with any password is a user. Rule: spec, "Users", section 1."""
 
-import base64
-import binascii
 import hashlib
 import hmac
 
+from chalicelib.protocol.credentials import credentials_of, decode_basic
 from chalicelib.protocol.messages import Request
 
 NAME = "basicauth"
@@ -13,31 +12,25 @@ NAME = "basicauth"
 class BasicPolicy:
     """Derives user ids from names and passwords; there are no accounts."""
 
-    def __init__(self, secret: str) -> None:
+    challenge = 'Basic realm="Realm"'
+
+    def __init__(self, secret: str, name: str = NAME) -> None:
         """Take the setting `userid_hmac_secret`; another one means other users."""
+        self.name = name
         self._key = secret.encode()
 
     def user_id(self, request: Request) -> str | None:
-        """The user id with its prefix; None where the header is missing or makes no sense."""
-        credentials = _credentials(request.headers.get("authorization", ""))
-        if credentials is None:
+        """The user id; None where the header is missing or makes no sense."""
+        text = _name_and_password(request)
+        if text is None:
             return None
-        digest = hmac.digest(self._key, credentials.encode(), hashlib.sha256)
-        return f"{NAME}:{digest.hex()}"
+        return hmac.digest(self._key, text.encode(), hashlib.sha256).hex()
 
 
-def _credentials(header: str) -> str | None:
-    """`name:password` from an Authorization header."""
-    parts = header.split(maxsplit=1)
-    if len(parts) != 2 or parts[0].lower() != "basic":
+def _name_and_password(request: Request) -> str | None:
+    credentials = credentials_of(request)
+    if credentials is None or credentials.scheme != "basic":
         return None
-    try:
-        decoded = base64.b64decode(parts[1].rstrip(), validate=True)
-    except (ValueError, binascii.Error):
-        return None
-    try:
-        text = decoded.decode("utf-8")
-    except UnicodeDecodeError:
-        text = decoded.decode("latin-1")
-    name, colon, _password = text.partition(":")
+    text = decode_basic(credentials.token)
+    name, colon, _password = (text or "").partition(":")
     return text if name and colon else None

@@ -6,6 +6,7 @@ import pytest
 
 from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
+from chalicelib.auth.policies import authenticate
 from chalicelib.protocol.messages import Request
 from chalicelib.settings import Settings
 from chalicelib.storage.connection import Dynamo
@@ -88,7 +89,7 @@ def test_the_user_id_is_a_hash_of_name_and_password(header: str, digest: str) ->
 
     request = Request("GET", "/v1/", headers={"authorization": header})
 
-    assert policy.user_id(request) == f"basicauth:{digest}"
+    assert authenticate(request, [policy]).user_id == f"basicauth:{digest}"
 
 
 @pytest.mark.parametrize("path", ["/", "/__heartbeat__", "/__lbheartbeat__"])

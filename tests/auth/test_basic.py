@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.auth.basic import BasicPolicy
+from chalicelib.auth.policies import authenticate
 from chalicelib.protocol.messages import Request
 
 # The secret and the vectors of the spec, "Users and permissions", section 1.
@@ -44,7 +45,7 @@ _CREDENTIALS, HEADER, ALICE = VECTORS[0]
 
 def user_id(header: str | None, policy: BasicPolicy = POLICY) -> str | None:
     headers = {} if header is None else {"authorization": header}
-    return policy.user_id(Request("GET", "/v1/", headers=headers))
+    return authenticate(Request("GET", "/v1/", headers=headers), [policy]).user_id
 
 
 def basic(credentials: bytes) -> str:
@@ -113,6 +114,15 @@ def test_another_secret_is_another_user() -> None:
 
     assert None not in ids
     assert len({ALICE, *ids}) == 4
+
+
+@pytest.mark.parametrize(("_credentials", "header", "expected"), VECTORS)
+def test_under_another_name_the_user_id_has_that_prefix(
+    _credentials: str, header: str, expected: str
+) -> None:
+    policy = BasicPolicy("b4c96a8692291d88fe5a97dd91846eb4", "old-users")
+
+    assert user_id(header, policy) == expected.replace("basicauth:", "old-users:")
 
 
 def test_another_password_is_another_user() -> None:
