@@ -7,10 +7,10 @@ DEVELOPING := .venv/installed-developing
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve tests lint bench deploy clean
+.PHONY: help serve tests lint bench deploy storage-report clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 serve: $(SERVING) ## serve http://127.0.0.1:8888/v1/ (PORT=...; EPHEMERAL=1 keeps nothing)
 	@exec $(RUN) -m infra.serve
@@ -27,8 +27,11 @@ lint: $(DEVELOPING) ## check format, style, types and imports
 bench: $(DEVELOPING) ## measure round trips, CPU time and cold start
 	$(RUN) -m bench
 
-deploy: $(SERVING) ## deploy the tables, then the functions, of a stage (STAGE=prod)
+deploy: $(SERVING) ## deploy tables and queues, then the functions, of a stage (STAGE=prod)
 	@exec $(RUN) -m infra.deploy "$(STAGE)"
+
+storage-report: $(SERVING) ## tell what is left of deleted objects (STAGE=prod; REPAIR=1 purges it)
+	@STAGE="$(STAGE)" REPAIR="$(REPAIR)" exec $(RUN) -m infra.storage_report
 
 clean: ## remove .venv and caches (DATA=remove removes the local server's data as well)
 	rm -rf .venv .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -4,19 +4,22 @@ import json
 from typing import Any
 from urllib.parse import unquote
 
-from chalice.app import Chalice
+from chalice.app import Chalice, DynamoDBEvent, SQSEvent
 from chalice.app import Response as ChaliceResponse
 
 from chalicelib.api.routes import ROUTES
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.storage.connection import Deadline
-from chalicelib.wiring import service_from_environment
+from chalicelib.wiring import application_from_environment
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 """Every method is registered at every address: the router refuses those that an endpoint lacks."""
 
 app = Chalice(app_name="kinto-serverless")
-service = service_from_environment()
+application = application_from_environment()
+
+STREAM = application.settings.objects_stream_arn or "KINTO_OBJECTS_STREAM_ARN is not set"
+PURGES = f"kinto-{application.settings.stage}-purges"
 
 
 def answer(**_path_parameters: str) -> ChaliceResponse:
@@ -25,11 +28,28 @@ def answer(**_path_parameters: str) -> ChaliceResponse:
     context: Any = current.lambda_context if current else None
     if current is None or context is None:
         raise RuntimeError("called outside of a request")
-    deadline = Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
+    deadline = _deadline_of(context)
     body = current.raw_body
     raw = body.encode() if isinstance(body, str) else body
     request = to_request(current.to_original_event(), raw, context.aws_request_id)
-    return to_chalice(service.respond(request, deadline))
+    return to_chalice(application.service.respond(request, deadline))
+
+
+@app.on_dynamodb_record(STREAM, batch_size=100, starting_position="TRIM_HORIZON", name="changes")
+def changes(event: DynamoDBEvent) -> None:
+    """Queue what changes of objects leave behind."""
+    application.changes.handle(event.to_dict()["Records"])
+
+
+@app.on_sqs_message(PURGES, batch_size=1, name="purge")
+def purge(event: SQSEvent) -> None:
+    """Remove what deleted objects left behind."""
+    for message in event:
+        application.purge.handle(message.body, _deadline_of(event.context))
+
+
+def _deadline_of(context: Any) -> Deadline:
+    return Deadline(lambda: context.get_remaining_time_in_millis() / 1000)
 
 
 def to_request(event: dict[str, Any], body: bytes, request_id: str) -> Request:

@@ -1,4 +1,8 @@
-"""Deploying a stage: `python -m infra.deploy prod`. First its tables, then its functions."""
+"""Deploying a stage: `python -m infra.deploy prod`. First its tables and queues, then functions.
+
+Chalice wants to be told the whole ARN of the stream, which is known only once there is one: so it
+is written into the stage's variables in between.
+"""
 
 import json
 import subprocess
@@ -15,6 +19,7 @@ CONFIG = Path(__file__).parents[1] / ".chalice" / "config.json"
 
 _SECRET = "KINTO_USERID_HMAC_SECRET"  # noqa: S105  # the name of it
 _EXAMPLE = "change-me"
+_STREAM = "KINTO_OBJECTS_STREAM_ARN"
 
 
 class DeployError(Exception):
@@ -31,6 +36,8 @@ def main(stage: str) -> int:
         return 1
     for name, value in sorted(outputs.items()):
         print(f"{name}: {value}", flush=True)
+    if set_stream(CONFIG, stage, outputs["ObjectsStreamArn"]):
+        print(f"{_STREAM} of the stage {stage} is set to this stream in {CONFIG}", flush=True)
     chalice = Path(sys.executable).with_name("chalice")
     return subprocess.call([chalice, "deploy", "--stage", stage])  # noqa: S603  # checked above
 
@@ -51,11 +58,11 @@ def check_stage(stage: str, config: dict[str, Any]) -> None:
 
 
 def deploy_data(client: Any, stage: str) -> dict[str, str]:
-    """Create or update the stack of the tables, and wait for it; gives its outputs.
+    """Create or update the stack of tables and queues, and wait for it; gives its outputs.
 
     Args:
         client: of boto3, for CloudFormation.
-        stage: names the stack and its tables.
+        stage: names the stack, its tables and its queues.
     """
     name = f"kinto-{stage}-data"
     arguments = {
@@ -70,6 +77,17 @@ def deploy_data(client: Any, stage: str) -> dict[str, str]:
         client.get_waiter("stack_update_complete").wait(StackName=name)
     stack = client.describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def set_stream(file: Path, stage: str, arn: str) -> bool:
+    """Have the stage's variables in Chalice's configuration name the stream; False if they do."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    variables = config["stages"][stage]["environment_variables"]
+    if variables.get(_STREAM) == arn:
+        return False
+    variables[_STREAM] = arn
+    file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return True
 
 
 def _exists(client: Any, name: str) -> bool:

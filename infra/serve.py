@@ -1,8 +1,8 @@
 """The local server: `python -m infra.serve`.
 
 From the environment: PORT (8888; 0 takes any free one); EPHEMERAL=1 keeps nothing, or else the
-data are in `.local/`; AWS_ENDPOINT_URL names a DynamoDB to be used in the place of the embedded
-emulator; and every KINTO_ setting.
+data are in `.local/`; AWS_ENDPOINT_URL names a DynamoDB, with its streams and SQS, to be used in
+the place of the embedded emulator; and every KINTO_ setting.
 """
 
 import json
@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from types import ModuleType
 
 from chalicelib.settings import Settings, SettingsError
 from infra.emulator import EmulatorError, emulator
@@ -20,6 +21,12 @@ DATA_FOLDER = Path(".local")
 CONFIG = Path(__file__).parents[1] / ".chalice" / "config.json"
 
 _LAST_REQUESTS_S = 10.0
+_REACHED_BY = (
+    "AWS_ENDPOINT_URL",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 
 
 class StartError(Exception):
@@ -57,15 +64,16 @@ def _serve() -> None:
         server = LocalServer(port)
     except OSError as error:
         raise StartError(f"port {port} can't be used: {error.strerror}") from error
-    with server, _dynamodb(keeps=keeps):
+    with server, aws(keeps=keeps) as way:
         _create_tables(stage)
-        from app import app
+        import app
 
         config = json.loads(CONFIG.read_text(encoding="utf-8"))
-        server.start(local_gateway(app, Config(stage, config_from_disk=config)))
-        _wait_for_signal(f"Serving on {server.url}")
-        if cut_off := server.stop(_LAST_REQUESTS_S):
-            print(f"kinto-serverless: {cut_off} requests were cut off", file=sys.stderr)
+        server.start(local_gateway(app.app, Config(stage, config_from_disk=config)))
+        with _pumping(stage, app, DATA_FOLDER / "positions" if keeps else None):
+            _wait_for_signal(f"Serving on {server.url}\nAWS services: {way}")
+            if cut_off := server.stop(_LAST_REQUESTS_S):
+                print(f"kinto-serverless: {cut_off} requests were cut off", file=sys.stderr)
 
 
 def _port() -> int:
@@ -83,10 +91,13 @@ def _keeps_data() -> bool:
 
 
 @contextmanager
-def _dynamodb(*, keeps: bool) -> Iterator[None]:
-    """Have the environment lead to DynamoDB: where it does already, or to an emulator."""
-    if os.environ.get("AWS_ENDPOINT_URL"):
-        yield
+def aws(*, keeps: bool) -> Iterator[str]:
+    """Have the environment lead to AWS's services: where it does already, or to an emulator.
+
+    Gives what leads another program there.
+    """
+    if url := os.environ.get("AWS_ENDPOINT_URL"):
+        yield f"AWS_ENDPOINT_URL={url}"
         return
     with emulator(DATA_FOLDER if keeps else None) as url:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -99,7 +110,7 @@ def _dynamodb(*, keeps: bool) -> Iterator[None]:
             "AWS_REGION": "us-east-1",
             "no_proxy": ",".join([*_proxy_exceptions(), "127.0.0.1"]),
         }
-        yield
+        yield " ".join(f"{name}={os.environ[name]}" for name in _REACHED_BY)
 
 
 def _proxy_exceptions() -> list[str]:
@@ -119,6 +130,27 @@ def _create_tables(stage: str) -> None:
         create_tables(boto3.client("dynamodb", config=impatient), stage)
     except (BotoCoreError, ClientError) as error:
         raise StartError(f"the tables can't be created: {error}") from error
+
+
+def _pumping(stage: str, app: ModuleType, folder: Path | None) -> AbstractContextManager[None]:
+    """A pump that runs; nothing, but for a warning, where there is nothing to pump from."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    from infra.pump import Clients, Pump, in_one_line, tell
+    from infra.queues import create_queues
+    from infra.stream import NoStreamError
+
+    clients = Clients.connect()
+    pump = Pump(stage, app.changes, app.purge, clients=clients, folder=folder)
+    try:
+        create_queues(clients.sqs, stage)
+        pump.check()
+    # What isn't SQS may answer anything.
+    except (BotoCoreError, ClientError, ResponseParserError, NoStreamError) as error:
+        tell(f"without stream or queues, so that nothing follows a change: {in_one_line(error)}")
+        return nullcontext()
+    return pump.running()
 
 
 def _wait_for_signal(announcement: str) -> None:

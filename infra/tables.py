@@ -19,11 +19,22 @@ _CREATED_WITH = (
 
 def table_resources(stage: str) -> dict[str, dict[str, Any]]:
     """The properties of the template's tables by logical id, with the names of this stage."""
+    return template_resources("AWS::DynamoDB::Table", "TableName", stage)
+
+
+def template_resources(kind: str, named_by: str, stage: str) -> dict[str, dict[str, Any]]:
+    """The properties of the template's resources of a type by logical id.
+
+    Args:
+        kind: the type, as CloudFormation calls it.
+        named_by: the property that has the name.
+        stage: replaces `${Stage}` in the names.
+    """
     resources = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))["Resources"]
     return {
-        logical_id: _of_stage(resource["Properties"], stage)
+        logical_id: _of_stage(resource["Properties"], named_by, stage)
         for logical_id, resource in resources.items()
-        if resource["Type"] == "AWS::DynamoDB::Table"
+        if resource["Type"] == kind
     }
 
 
@@ -42,9 +53,9 @@ def create_tables(client: Any, stage: str) -> None:
             _enable_expiry(client, properties)
 
 
-def _of_stage(properties: dict[str, Any], stage: str) -> dict[str, Any]:
-    name = properties["TableName"]["Fn::Sub"].replace("${Stage}", stage)
-    return {**properties, "TableName": name}
+def _of_stage(properties: dict[str, Any], named_by: str, stage: str) -> dict[str, Any]:
+    name = properties[named_by]["Fn::Sub"].replace("${Stage}", stage)
+    return {**properties, named_by: name}
 
 
 def _create_table(client: Any, properties: dict[str, Any]) -> None:

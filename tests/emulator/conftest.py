@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 
+from infra.pump import Clients
 from infra.tables import create_tables
 from tests.emulator.hosts import Connections, Hosts
 from tests.emulator.lines import Line
@@ -18,6 +19,12 @@ def connections(emulator_url: str) -> Iterator[Connections]:
     connections = Connections(emulator_url)
     yield connections
     connections.close()
+
+
+@pytest.fixture(scope="session")
+def clients(emulator_url: str) -> Clients:
+    """What a pump needs."""
+    return Clients.connect(emulator_url)
 
 
 @pytest.fixture

@@ -93,12 +93,15 @@ class Hosts:
         """A plain client of DynamoDB, to look behind the service."""
         return self._connections[0].client
 
+    def connect(self) -> Connection:
+        """A connection that nobody else has."""
+        self._made += 1
+        return self._connections[self._made - 1]
+
     def start(self, *, offset_ms: int = 0, seconds: float = REQUEST_S) -> Client:
         """A client of a new host."""
-        connection = self._connections[self._made]
-        self._made += 1
         settings = Settings(stage=self.stage, userid_hmac_secret=SECRET)
-        storage = Storage(Dynamo(connection, self.tables), clock_off_by(offset_ms))
+        storage = Storage(Dynamo(self.connect(), self.tables), clock_off_by(offset_ms))
         service = Service(settings, storage, [BasicPolicy(settings.userid_hmac_secret)])
         return Client(service, partial(RealTime, seconds))  # type: ignore[arg-type]  # its shape
 

@@ -35,12 +35,14 @@ class LocalProcess:
             text=True,
         )
         self.port = 0
+        self.aws = ""
 
     def wait_until_ready(self) -> None:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line.startswith("Serving on http://127.0.0.1:"), self.end()
         self.port = int(line.split(":")[2].partition("/")[0])
+        self.aws = self._process.stdout.readline()
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)

@@ -1,4 +1,4 @@
-"""Deploying: what is refused, and the stack of the tables."""
+"""Deploying: what is refused, the stack, and what it has the functions know."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,10 @@ import boto3
 import pytest
 
 from infra import deploy
-from infra.deploy import CONFIG, DeployError, check_stage, deploy_data
+from infra.deploy import CONFIG, DeployError, check_stage, deploy_data, set_stream
 
 SECRET = "KINTO_USERID_HMAC_SECRET"
+STREAM = "KINTO_OBJECTS_STREAM_ARN"
 
 
 def config_with(**variables: str) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def test_the_stack_is_created_once_and_gives_the_tables(emulator_url: str) -> No
 
 
 @pytest.mark.emulator
-def test_the_tables_come_before_the_functions(
+def test_the_stack_comes_before_the_functions_and_names_their_stream(
     emulator_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -73,23 +74,38 @@ def test_the_tables_come_before_the_functions(
 
     assert deploy.main("prod") == 0
 
-    assert "ObjectsTable: kinto-prod-objects" in capsys.readouterr().out
-    assert [command[1:] for command in called] == [["deploy", "--stage", "prod"]]
+    first = capsys.readouterr().out
+    written = config.read_text()
+    arn = json.loads(written)["stages"]["prod"]["environment_variables"][STREAM]
+    assert ":table/kinto-prod-objects/stream/" in arn
+    assert "ObjectsTable: kinto-prod-objects" in first
+    assert f"{STREAM} of the stage prod is set to this stream in {config}" in first
+
+    assert deploy.main("prod") == 0
+
+    assert STREAM not in capsys.readouterr().out
+    assert config.read_text() == written
+    assert [command[1:] for command in called] == [["deploy", "--stage", "prod"]] * 2
 
 
-@pytest.mark.parametrize("stage", ["dev", "prod"])
-def test_policies_name_the_tables_and_nothing_else(stage: str) -> None:
-    policy = json.loads((CONFIG.parent / f"policy-{stage}.json").read_text())
+def test_the_stream_is_all_that_changes_in_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    before = CONFIG.read_text()
+    file.write_text(before)
 
-    named = [
-        resource.rpartition(":")[2]
-        for statement in policy["Statement"]
-        for resource in statement["Resource"]
-        if ":dynamodb:" in resource
+    assert set_stream(file, "prod", "arn:of:it")
+
+    added = [line for line in file.read_text().splitlines() if line not in before.splitlines()]
+    assert [line.strip() for line in added if "change-me" not in line] == [
+        f'"{STREAM}": "arn:of:it"'
     ]
-    assert named == [
-        f"table/kinto-{stage}-objects",
-        f"table/kinto-{stage}-access",
-        f"table/kinto-{stage}-objects/index/by_last_modified",
-        f"table/kinto-{stage}-objects/index/by_deletion",
-    ]
+    config = json.loads(file.read_text())
+    assert config["stages"]["prod"]["environment_variables"].pop(STREAM) == "arn:of:it"
+    assert config == json.loads(before)
+    assert not set_stream(file, "prod", "arn:of:it")
+
+
+def test_the_configuration_is_formatted_as_it_would_be_written() -> None:
+    text = CONFIG.read_text()
+
+    assert json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n" == text

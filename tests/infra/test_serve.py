@@ -2,18 +2,27 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import boto3
 import pytest
 
+from infra.emulator import emulator
 from tests.infra.local_process import LocalProcess, refused, served
 
 pytestmark = pytest.mark.emulator
 
+ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "tests",
+    "AWS_SECRET_ACCESS_KEY": "tests",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+}
 STATE = Path(".local") / "state" / "dynamodb.json"
 
 
@@ -76,18 +85,106 @@ def test_ephemeral_keeps_nothing(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_of_the_environment_is_used(tmp_path: Path, emulator_url: str) -> None:
-    account = {
-        "AWS_ACCESS_KEY_ID": "tests",
-        "AWS_SECRET_ACCESS_KEY": "tests",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-    }
-    with served(tmp_path, AWS_ENDPOINT_URL=emulator_url, **account) as process:
+    with served(tmp_path, AWS_ENDPOINT_URL=emulator_url, **ACCOUNT) as process:
         process.ask("PUT", "/v1/item", "written")
+        assert process.aws == f"AWS services: AWS_ENDPOINT_URL={emulator_url}\n"
 
     client = boto3.client("dynamodb", endpoint_url=emulator_url)
     [item] = client.scan(TableName="kinto-dev-access")["Items"]
     assert item["text"] == {"S": "written"}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def purged(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Waits for what the stand-in's `purge` is called with next, and gives it."""
+    fifo = tmp_path / "purged"
+    os.mkfifo(fifo)
+    with open(os.open(fifo, os.O_RDWR), "rb", buffering=0) as pipe:
+
+        def next_one() -> str:
+            assert select.select([pipe], [], [], 30)[0], "nothing was purged"
+            return pipe.readline().decode().strip()
+
+        yield next_one
+
+
+def test_what_was_pumped_does_not_come_again(tmp_path: Path, purged: Callable[[], str]) -> None:
+    for text in ("first", "second"):
+        with served(tmp_path) as process:
+            process.ask("PUT", "/v1/object", text)
+            assert purged() == text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_changes_right_before_the_end_are_not_lost(
+    tmp_path: Path, purged: Callable[[], str], number: signal.Signals
+) -> None:
+    process = LocalProcess(tmp_path)
+    process.wait_until_ready()
+    process.ask("PUT", "/v1/object", "last words")
+    process.send(number)
+    process.end()
+
+    with served(tmp_path):
+        assert purged() == "last words"
+
+
+def test_a_handler_that_fails_is_told_in_a_line_and_serving_goes_on(
+    tmp_path: Path, purged: Callable[[], str]
+) -> None:
+    process = LocalProcess(tmp_path, EPHEMERAL="1")
+    process.wait_until_ready()
+    process.ask("PUT", "/v1/object", "fail")
+    process.ask("PUT", "/v1/object", "after it")
+    assert purged() == "after it"
+    process.send(signal.SIGTERM)
+
+    status, _, errors = process.end()
+    assert status == 0
+    assert errors == (
+        "kinto-serverless: purge failed, goes on in 1 s: ValueError: as it was asked for\n"
+    )
+
+
+@pytest.fixture
+def tables_only() -> Iterator[str]:
+    """The URL of an endpoint that has DynamoDB, and neither its streams nor SQS."""
+    with (
+        mock.patch("infra.emulator.SERVICES", "dynamodb"),
+        emulator(None) as url,
+    ):
+        yield url
+
+
+def test_an_endpoint_without_queues_is_told_in_a_line_and_served(
+    tmp_path: Path, tables_only: str
+) -> None:
+    process = LocalProcess(tmp_path, AWS_ENDPOINT_URL=tables_only, **ACCOUNT)
+    process.wait_until_ready()
+    answer, _ = process.ask("PUT", "/v1/item", "written")
+    process.send(signal.SIGTERM)
+
+    status, _, errors = process.end()
+    assert (answer, status) == (200, 0)
+    assert errors.startswith("kinto-serverless: without stream or queues, so that nothing follows")
+    assert errors.count("\n") == 1
+
+
+def test_the_way_to_the_emulator_is_told(tmp_path: Path) -> None:
+    with served(tmp_path) as process:
+        process.ask("PUT", "/v1/item", "written")
+        assert process.aws.startswith("AWS services: AWS_ENDPOINT_URL=http://127.0.0.1:")
+        told = dict(pair.split("=") for pair in process.aws.split()[2:])
+
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=told["AWS_ENDPOINT_URL"],
+            region_name=told["AWS_DEFAULT_REGION"],
+            aws_access_key_id=told["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=told["AWS_SECRET_ACCESS_KEY"],
+        )
+        assert client.scan(TableName="kinto-dev-access")["Count"] == 1
 
 
 def test_tables_are_those_of_the_stage(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import yaml
 from moto import mock_aws
 
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, Tables
-from infra.tables import TEMPLATE, create_tables, table_resources
+from infra.tables import TEMPLATE, create_tables, table_resources, template_resources
 
 STAGE = "test"
 NAMES = Tables.of_stage(STAGE)
+RESOURCES = yaml.safe_load(TEMPLATE.read_text())["Resources"]
 
 
 @pytest.fixture
@@ -38,16 +39,25 @@ def test_template_names_the_indexes_as_storage_does() -> None:
     assert {index["IndexName"] for index in indexes} == {BY_LAST_MODIFIED, BY_DELETION}
 
 
-def test_template_keeps_and_protects_every_table() -> None:
-    resources = yaml.safe_load(TEMPLATE.read_text())["Resources"].values()
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_template_keeps_everything(resource: str) -> None:
+    assert RESOURCES[resource]["DeletionPolicy"] == "Retain"
+    assert RESOURCES[resource]["UpdateReplacePolicy"] == "Retain"
 
-    for resource in resources:
-        assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
-        assert resource["Properties"]["DeletionProtectionEnabled"]
-        assert resource["Properties"]["PointInTimeRecoverySpecification"] == {
-            "PointInTimeRecoveryEnabled": True
-        }
-        assert resource["Properties"]["SSESpecification"] == {"SSEEnabled": True}
+
+@pytest.mark.parametrize("logical_id", ["Objects", "Access"])
+def test_template_protects_every_table(logical_id: str) -> None:
+    table = table_resources(STAGE)[logical_id]
+
+    assert table["DeletionProtectionEnabled"] is True
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_template_encrypts_and_keeps_messages_for_two_weeks() -> None:
+    for queue in template_resources("AWS::SQS::Queue", "QueueName", STAGE).values():
+        assert queue["SqsManagedSseEnabled"] is True
+        assert queue["MessageRetentionPeriod"] == 14 * 24 * 60 * 60
 
 
 @pytest.mark.parametrize("logical_id", ["Objects", "Access"])

@@ -1,7 +1,9 @@
 """An application like ours, as small as the local server's tests need it: it echoes requests.
 
 `/v1/status/<code>` answers with this status, `/v1/item` keeps a text in DynamoDB, and
-`/v1/wait?on=<fifo>` answers once something was written there.
+`/v1/wait?on=<fifo>` answers once something was written there. A PUT of `/v1/object` changes the
+table that has a stream: `changes` sends the new text to the queue, and `purge` appends it to the
+file `purged`, or raises at "fail"; without a queue, `changes` raises.
 """
 
 import json
@@ -24,6 +26,28 @@ def _item(method: str, body: bytes) -> str:
     return str(table.get_item(Key=key, ConsistentRead=True)["Item"]["text"])
 
 
+def _put_object(body: bytes) -> None:
+    table = boto3.resource("dynamodb").Table("kinto-dev-objects")
+    table.put_item(Item={"parent": "p", "id": "o", "text": body.decode()})
+
+
+@app.lambda_function(name="changes")
+def changes(event: dict[str, Any], _context: Any) -> None:
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName="kinto-dev-purges")["QueueUrl"]
+    for record in event["Records"]:
+        sqs.send_message(QueueUrl=url, MessageBody=record["dynamodb"]["NewImage"]["text"]["S"])
+
+
+@app.lambda_function(name="purge")
+def purge(event: dict[str, Any], _context: Any) -> None:
+    [record] = event["Records"]
+    if record["body"] == "fail":
+        raise ValueError("as it was asked for")
+    with Path("purged").open("a") as file:
+        file.write(record["body"] + "\n")
+
+
 def _view(**values: str) -> Response:
     request = app.current_request
     path = request.context["path"]
@@ -39,6 +63,8 @@ def _view(**values: str) -> Response:
     }
     if path == "/v1/item":
         echo["item"] = _item(request.method, request.raw_body)
+    if path == "/v1/object":
+        _put_object(request.raw_body)
     if path == "/v1/wait":
         Path(echo["query"]["on"][0]).read_text()
     status = int(path.rpartition("/")[2]) if path.startswith("/v1/status/") else 200
