@@ -1,5 +1,6 @@
 """Round trips, items read and CPU time of each operation, to docs/benchmarks.md."""
 
+import json
 import logging
 import os
 import platform
@@ -7,7 +8,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ RUNS = 100
 FEW_RUNS = 5
 REPORT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 STAGE = "bench"
+MEMBER = "Basic Ym9iOnNlY3JldA=="
+"""Credentials of who has rights by a group alone."""
 
 
 class Figures(NamedTuple):
@@ -125,8 +128,12 @@ def operations(bench: Bench, size: int) -> Iterator[tuple[str, Figures]]:
     def measured(method: str, path: str, status: int, body: bytes = b"", **headers: str) -> Figures:
         return bench.measure(lambda _run: bench.ask(method, path, body, **headers), status)
 
-    etag = bench.ask("HEAD", records).headers["ETag"]
     yield "GET a record", measured("GET", record, 200)
+    share(bench, ids[:3], records)
+    by_group = measured("GET", f"{records}/{ids[0]}", 200, authorization=MEMBER)
+    yield "GET a record, by a group", by_group
+    yield "GET the list of 3 shared by a group", measured("GET", records, 200, authorization=MEMBER)
+    etag = bench.ask("HEAD", records).headers["ETag"]
     yield "GET the list, 304", measured("GET", records, 304, if_none_match=etag)
     yield "GET a page of 25", measured("GET", f"{records}?_limit=25", 200)
     yield "PUT a record", measured("PUT", record, 200, body)
@@ -156,6 +163,17 @@ def operations(bench: Bench, size: int) -> Iterator[tuple[str, Figures]]:
     yield "GET a page of 25, sorted by a field", read("_limit=25&_sort=title")
     whole = bench.measure(lambda _run: bench.ask("DELETE", records), 200, runs=1)
     yield "DELETE of the whole list", whole
+
+
+def share(bench: Bench, ids: Sequence[str], records: str) -> None:
+    """Have these records shared with a group of one member."""
+    answer = bench.ask("GET", "/", authorization=MEMBER)
+    member = (answer.body or {})["user"]["id"]
+    group = "/buckets/bench/groups/readers"
+    bench.ask("PUT", group, json.dumps({"data": {"members": [member]}}).encode())
+    shared = json.dumps({"permissions": {"read": [group]}}).encode()
+    for id in ids:
+        bench.ask("PATCH", f"{records}/{id}", shared)
 
 
 def report(rows: list[tuple[int, str, Figures]]) -> str:

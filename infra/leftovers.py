@@ -15,7 +15,7 @@ from chalicelib.storage.clock import ROOT
 from chalicelib.storage.connection import GET_KEYS, Deadline, Dynamo
 from chalicelib.storage.items import Item, RawItem, from_raw
 from chalicelib.storage.keys import CLOCK_ID, Key, key_of_row, object_key, uri_of
-from chalicelib.storage.purge import ROWS_AT_ONCE, removal_of
+from chalicelib.storage.purge import removal_of
 
 GRACE_MS: Final = 20 * 60 * 1000
 """What is younger may be about to become visible, or is left to the purge's second sweep."""
@@ -167,7 +167,4 @@ class Inspection:
             self._transact([removal_action(table, row)] for row in old)
 
     def _transact(self, groups: Iterable[list[dict[str, Any]]]) -> None:
-        waiting = list(groups)
-        at_once = ROWS_AT_ONCE // 2  # as a group may be of two actions
-        for start in range(0, len(waiting), at_once):
-            self._dynamo.transact_possible(waiting[start : start + at_once], self._deadline)
+        self._dynamo.transact_possible(groups, self._deadline)

@@ -17,8 +17,9 @@ from chalicelib.protocol.preconditions import Preconditions
 from chalicelib.protocol.queries import ListQuery, parse_filters
 from chalicelib.protocol.stored import StoredObject
 from chalicelib.protocol.uris import ListUri, ObjectUri
+from chalicelib.storage.connection import MAX_ACTIONS
 from chalicelib.storage.keyed import Keyed
-from chalicelib.storage.unit_of_work import MAX_ACTIONS, UnitOfWork
+from chalicelib.storage.unit_of_work import UnitOfWork
 from chalicelib.storage.windows import ENTRY_BYTES, MAX_PAGE_BYTES
 
 

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
@@ -43,6 +42,9 @@ ANSWER_S: Final = 0.3
 
 ATTEMPT_S: Final = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + ANSWER_S
 """What a call may take, and the answer after it: with less left, none is begun."""
+
+MAX_ACTIONS: Final = 100
+"""Of one transaction."""
 
 GET_KEYS: Final = 100
 """Keys that one BatchGetItem takes."""
@@ -143,6 +145,30 @@ def _asking_for(condition: Condition, attributes: Sequence[str]) -> dict[str, An
         "ExpressionAttributeNames": {short: name for name, short in names.items()},
         "ExpressionAttributeValues": values,
     }
+
+
+def _packed(groups: Iterable[Sequence[T]]) -> Iterator[list[Sequence[T]]]:
+    """The groups in parts, each of no more actions than a transaction has."""
+    part: list[Sequence[T]] = []
+    size = 0
+    for group in groups:
+        if size + len(group) > MAX_ACTIONS:
+            yield part
+            part, size = [], 0
+        part.append(group)
+        size += len(group)
+    if part:
+        yield part
+
+
+def _without(failed: frozenset[int], groups: Iterable[Sequence[T]]) -> Iterator[Sequence[T]]:
+    """The groups that have no action at one of these positions."""
+    position = 0
+    for group in groups:
+        positions = range(position, position + len(group))
+        position += len(group)
+        if failed.isdisjoint(positions):
+            yield group
 
 
 class Dynamo:
@@ -281,26 +307,27 @@ class Dynamo:
     ) -> None:
         """Carry out each of these groups of actions as a whole, unless a condition of it fails.
 
+        In as many transactions as it takes, in parallel: a group on its own is all or nothing.
+
         Args:
-            groups: no more than 100 actions in all; on the same items, only within one group.
+            groups: on the same items, only within one group.
             deadline: of the request.
 
         Raises:
             UnavailableError: the time is over; `may_repeat` tells whether the outcome is known.
         """
-        left = [*groups]
-        while left:
-            actions = [action for group in left for action in group]
+        self.parallel(lambda chunk: self._transact_possible(chunk, deadline), [*_packed(groups)])
+
+    def _transact_possible(
+        self, groups: Sequence[Sequence[dict[str, Any]]], deadline: Deadline
+    ) -> None:
+        while groups:
+            actions = [action for group in groups for action in group]
             try:
                 self.transact(actions, uuid.uuid4().hex, deadline)
-                break
+                return
             except ConflictError as conflict:
-                numbers = count()
-                left = [
-                    group
-                    for group in left
-                    if conflict.failed.isdisjoint([next(numbers) for _action in group])
-                ]
+                groups = [*_without(conflict.failed, groups)]
                 deadline.wait(conflict)
 
     def keeps(self, table: str, raw: RawItem, deadline: Deadline) -> bool:

@@ -5,7 +5,7 @@ Rule: `docs/architecture.md`, "The purge".
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final, TypeAlias
 
 from pynamodb.expressions.operand import Path
@@ -21,9 +21,6 @@ from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED
 
 ITEMS_AT_ONCE: Final = 50
 """Items that one transaction removes; a collection takes two of its actions."""
-
-ROWS_AT_ONCE: Final = 100
-"""Rows that one transaction removes."""
 
 ITEMS_A_SECOND: Final = 100
 """Removed of one list, which is one partition, and has its users."""
@@ -89,9 +86,7 @@ def remove_rows(dynamo: Dynamo, rows: Iterable[Row], deadline: Deadline) -> None
         UnavailableError: not all could be removed in the time left.
     """
     table = dynamo.tables.access
-    for chunk in _chunks(rows, ROWS_AT_ONCE):
-        groups = [[removal_action(table, row)] for row in chunk]
-        dynamo.transact_possible(groups, deadline)
+    dynamo.transact_possible(([removal_action(table, row)] for row in rows), deadline)
 
 
 def sweep(dynamo: Dynamo, dead: DeadParent, deadline: Deadline) -> Iterator[int]:
@@ -104,7 +99,8 @@ def sweep(dynamo: Dynamo, dead: DeadParent, deadline: Deadline) -> Iterator[int]
         UnavailableError: the time is over; what is left can be removed by another sweep.
     """
     for uri in dead.uri.lists:
-        for chunk in _chunks(_keys_within(dynamo, uri, dead.incarnation, deadline), ITEMS_AT_ONCE):
+        keys = _keys_within(dynamo, uri, dead.incarnation, deadline)
+        while chunk := [*islice(keys, ITEMS_AT_ONCE)]:
             pause_s = len(chunk) / ITEMS_A_SECOND
             deadline.check(needed_s=pause_s + ATTEMPT_S)
             groups = _removals(dynamo, uri, chunk, dead.incarnation, deadline)
@@ -171,14 +167,3 @@ def _removal(table: str, key: Key, within: str) -> dict[str, Any]:
 
 def _item(table: str, key: Key) -> dict[str, Any]:
     return {"TableName": table, "Key": {"parent": {"S": key.parent}, "id": {"S": key.id}}}
-
-
-def _chunks(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    chunk: list[Any] = []
-    for value in values:
-        chunk.append(value)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

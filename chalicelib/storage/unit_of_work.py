@@ -4,17 +4,12 @@ A request is a transaction: all that it stages is written, or nothing
 (`docs/architecture.md`, "The life of a request").
 """
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
 from typing import Any, Final, TypeVar
 
-from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.operand import Path
-
-from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.protocol.messages import JsonObject
 from chalicelib.protocol.principals import principals_of
 from chalicelib.protocol.queries import ListQuery
@@ -22,23 +17,17 @@ from chalicelib.protocol.sorting import Place
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage import access
-from chalicelib.storage.clock import (
-    MAX_LATEST_BYTES,
-    ROOT,
-    StagedClock,
-    Write,
-    clock_from_raw,
-)
-from chalicelib.storage.connection import Deadline, Dynamo, condition_of
-from chalicelib.storage.failures import ConflictError, UnavailableError
-from chalicelib.storage.items import Cause, Item, encode_body, from_raw, stored_bytes, to_raw
+from chalicelib.storage.clock import ROOT, StagedClock, Write, clock_from_raw
+from chalicelib.storage.commits import Commit, StagedObject
+from chalicelib.storage.connection import Deadline, Dynamo
+from chalicelib.storage.failures import ConflictError
+from chalicelib.storage.items import Cause, Item, encode_body, from_raw
 from chalicelib.storage.keyed import Keyed, read_keys
 from chalicelib.storage.keys import (
     MEMBER,
     Key,
     clock_key,
     key_of_row,
-    listed_key,
     object_key,
     rows_prefix,
     uri_of,
@@ -46,12 +35,6 @@ from chalicelib.storage.keys import (
 from chalicelib.storage.lists import ListReader, Page
 
 T = TypeVar("T")
-
-MAX_ACTIONS: Final = 100
-MAX_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
-
-MAX_NEW_ROWS: Final = 10_000
-"""Access rows that one request may need: more would not be written in its time."""
 
 PROBE: Final = "#heartbeat"
 """Key of the item that heartbeats write, in both tables; it is in no index."""
@@ -70,15 +53,6 @@ class Origin:
     user_id: str | None = None
     request_id: str = ""
     by_list: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class StagedObject:
-    """An object as it will be, and why."""
-
-    uri: ObjectUri
-    item: Item
-    cause: Cause
 
 
 class UnitOfWork:
@@ -432,109 +406,22 @@ class UnitOfWork:
         clock.writes = [write for write in clock.writes if write.id != uri.id]
         clock.writes.append(Write(uri.id, item.version, item.last_modified, item.is_live))
         cause = Cause(origin.user_id, origin.request_id, origin.by_list, before)
-        self._staged[item.key] = StagedObject(uri, item, cause)
+        self._staged[item.key] = StagedObject(uri, item, cause, self._items[item.key])
 
     # Committing
 
     def commit(self) -> None:
         """Write all that was staged, each object only if it is still as it was read.
 
-        One TransactWriteItems, all or nothing, with a new token. Access rows that don't fit in
-        are put before it ("rows first").
-
         Raises:
             ConflictError: something was not as it was read; run the request again.
             ProtocolError: REQUEST_TOO_LARGE where it is more than a transaction can hold.
             UnavailableError: the time is over.
         """
-        clocks = [*self._changed_clocks()]
-        if not clocks:
-            return
-        self._shorten_latest()
-        objects = [self._object_action(staged) for staged in self._staged.values()]
-        table = self._dynamo.tables.objects
-        rows = [row for staged in self._staged.values() for row in self._rows(staged)]
-        size = sum(stored_bytes(action["Put"]["Item"]) for action in objects)
-        actions = [*objects, *(clock.to_action(table) for clock in clocks)]
-        if len(actions) > MAX_ACTIONS or len(rows) > MAX_NEW_ROWS or size > MAX_TRANSACTION_BYTES:
-            raise ProtocolError(REQUEST_TOO_LARGE)
-        if len(actions) + len(rows) > MAX_ACTIONS:
-            self._put_rows_first(rows)
-        else:
-            access_table = self._dynamo.tables.access
-            actions += [access.put_action(access_table, row) for row in rows]
-        self._dynamo.transact(actions, uuid.uuid4().hex, self._deadline)
-
-    def _changed_clocks(self) -> Iterator[StagedClock]:
-        return (clock for clock in self._clocks.values() if clock.is_changed)
-
-    def _object_action(self, staged: StagedObject) -> dict[str, Any]:
-        read = self._items[staged.item.key]
-        return {
-            "Put": {
-                "TableName": self._dynamo.tables.objects,
-                "Item": to_raw(staged.item, staged.cause),
-                **condition_of(as_read(read)),
-            }
-        }
-
-    def _rows(self, staged: StagedObject) -> list[access.Row]:
-        read = self._items[staged.item.key]
-        if read is not None and not (read.is_live and read.within == staged.item.within):
-            read = None
-        return access.rows_to_put(staged.uri, staged.item, read)
-
-    def _put_rows_first(self, rows: list[access.Row]) -> None:
-        chunks = [rows[start : start + MAX_ACTIONS] for start in range(0, len(rows), MAX_ACTIONS)]
-        self._dynamo.parallel(self._put_row_chunk, chunks)
-
-    def _put_row_chunk(self, rows: list[access.Row]) -> None:
-        table = self._dynamo.tables.access
-        groups = [[access.put_action(table, row, unless_newer=True)] for row in rows]
-        try:
-            self._dynamo.transact_possible(groups, self._deadline)
-        except UnavailableError as error:  # of rows, which only propose: nothing is done yet
-            raise UnavailableError(may_repeat=True) from error.__cause__
-
-    def _shorten_latest(self) -> None:
-        """Where a clock names much, keep only what isn't visible yet in that version.
-
-        It is read by key: one more round trip, for all such clocks together.
-        """
-        long = [
-            clock
-            for clock in self._changed_clocks()
-            if clock.loaded
-            and clock.first is not None
-            and not clock.is_opened
-            and clock.loaded.latest_bytes > MAX_LATEST_BYTES
-        ]
-        named = {clock.key: clock.loaded.newest_writes for clock in long if clock.loaded}
-        keys = [listed_key(key.parent, id) for key, writes in named.items() for id in writes]
-        if not keys:
-            return
-        found = self._dynamo.get(keys, self._deadline)
-        for clock in long:
-            clock.kept = tuple(
-                write.to_text()
-                for write in named[clock.key].values()
-                if not _is_visible(write, found.get(listed_key(clock.key.parent, write.id)))
-            )
-
-
-def _is_visible(write: Write, raw: dict[str, Any] | None) -> bool:
-    return raw is not None and int(raw["version"]["N"]) >= write.version
+        clocks = [clock for clock in self._clocks.values() if clock.is_changed]
+        if clocks:
+            Commit(self._dynamo, self._deadline, [*self._staged.values()], clocks).carry_out()
 
 
 def _call(function: Callable[[], T]) -> T:
     return function()
-
-
-def as_read(read: Item | None) -> Condition:
-    """The condition that an item is as it was read, or still missing ("as read", "version").
-
-    It covers the object and its tombstone, as both are one item ("one item").
-    """
-    if read is None:
-        return Path("parent").does_not_exist()
-    return Path("version") == read.version

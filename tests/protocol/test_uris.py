@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.protocol.kinds import BUCKET, COLLECTION, GROUP, KINDS, RECORD
-from chalicelib.protocol.uris import ListUri, ObjectUri
+from chalicelib.protocol.uris import ListUri, ObjectUri, parse_object_uri
 
 A_UUID = "0c1f2b3a-4d5e-6f70-8192-a3b4c5d6e7f8"
 
@@ -111,3 +111,38 @@ def test_addresses_of_good_ids_are_possible(uri: ObjectUri | ListUri) -> None:
 )
 def test_addresses_with_a_bad_id_are_not(uri: ObjectUri | ListUri) -> None:
     assert not uri.is_possible
+
+
+@given(URIS)
+def test_an_address_is_read_as_it_was_printed(uri: ObjectUri) -> None:
+    assert parse_object_uri(str(uri)) == (uri if uri.is_possible else None)
+
+
+@given(st.text() | st.lists(st.sampled_from([*"/ab", "buckets", "groups", "records"])).map("".join))
+def test_what_prints_otherwise_is_no_address(text: str) -> None:
+    found = parse_object_uri(text)
+
+    assert found is None or str(found) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/",
+        "/buckets",
+        "/buckets/",
+        "/buckets/b/",
+        "/buckets/b/groups",
+        "/buckets/b/records/r",
+        "/buckets/b/groups/g/members/m",
+        "buckets/b",
+        "x/buckets/b",
+        "/v1/buckets/b",
+        "/groups/g",
+        "/buckets/_b",
+        "/buckets/b/groups/g\n",
+    ],
+)
+def test_lists_and_what_is_no_path_of_objects_are_none(text: str) -> None:
+    assert parse_object_uri(text) is None

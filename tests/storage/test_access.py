@@ -8,7 +8,7 @@ from botocore.exceptions import ReadTimeoutError
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.protocol.stored import StoredObject
 from chalicelib.protocol.uris import ObjectUri
-from chalicelib.storage import unit_of_work
+from chalicelib.storage import commits
 from chalicelib.storage.access import ALL_BUCKETS
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.items import Item
@@ -213,7 +213,7 @@ def test_rows_that_come_first_spare_those_of_a_newer_version(
 def test_more_rows_than_can_be_written_in_time_are_refused_before_the_first(
     wire: Wire, requests: Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unit_of_work, "MAX_NEW_ROWS", 150)
+    monkeypatch.setattr(commits, "MAX_NEW_ROWS", 150)
     requests.put(BLOG)
     before = wire.rows()
 

@@ -1,6 +1,7 @@
 """Calls of DynamoDB: `chalicelib/storage/connection.py`."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -366,6 +367,76 @@ def test_the_sdk_repeats_nothing_and_waits_seconds() -> None:
 
     assert config.retries["total_max_attempts"] == 1
     assert (config.connect_timeout, config.read_timeout) == (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+
+
+# As many as possible
+
+
+def actions(*numbers: int) -> list[list[dict[str, Any]]]:
+    """Groups of so many actions each, all of them different."""
+    names = iter(range(sum(numbers)))
+    return [[{"Delete": next(names)} for _ in range(number)] for number in numbers]
+
+
+def sent(connection: Scripted) -> list[list[int]]:
+    return [[it["Delete"] for it in asked["TransactItems"]] for _, asked in connection.asked]
+
+
+def test_groups_are_carried_out_whole_100_actions_a_transaction() -> None:
+    dynamo, connection = dynamo_of()
+
+    dynamo.transact_possible(actions(*[2] * 49, 3, 1, *[100] * 2), Patience().deadline())
+
+    assert sorted(map(len, sent(connection))) == [3 + 1, 2 * 49, 100, 100]
+    assert sorted(number for part in sent(connection) for number in part) == list(range(302))
+
+
+def test_what_a_condition_refuses_is_left_out_with_its_group() -> None:
+    refused = cancelled("None", "None", "ConditionalCheckFailed", "None", "None", "None")
+    dynamo, connection = dynamo_of(refused, CONFLICT, refused)
+
+    dynamo.transact_possible(actions(1, 2, 1, 2), Patience().deadline())
+
+    assert sent(connection) == [[0, 1, 2, 3, 4, 5], *[[0, 3, 4, 5]] * 2, [0, 3]]
+
+
+def test_where_all_are_refused_nothing_more_is_sent() -> None:
+    dynamo, connection = dynamo_of(cancelled("ConditionalCheckFailed", "None"))
+
+    dynamo.transact_possible(actions(2), Patience().deadline())
+    dynamo.transact_possible([], Patience().deadline())
+
+    assert sent(connection) == [[0, 1]]
+
+
+def test_where_the_time_is_over_it_is_told() -> None:
+    dynamo, _connection = dynamo_of(*[CONFLICT] * 1000)
+
+    with pytest.raises(UnavailableError):
+        dynamo.transact_possible(actions(1), Patience().deadline())
+
+
+def test_of_parallel_calls_the_first_is_this_threads_own() -> None:
+    dynamo, _connection = dynamo_of()
+    here = threading.get_ident()
+
+    threads = dynamo.parallel(lambda _number: threading.get_ident(), range(5))
+
+    assert threads[0] == here
+    assert here not in threads[1:]
+
+
+def test_a_parallel_call_may_call_in_parallel_on_as_many_threads_as_ask() -> None:
+    dynamo, _connection = dynamo_of()
+
+    def nested(number: int) -> list[int]:
+        return dynamo.parallel(lambda inner: number * 10 + inner, range(3))
+
+    def ask(_number: int) -> list[Any]:
+        return dynamo.parallel(lambda call: call(), [lambda: nested(1), lambda: 2, lambda: 3])
+
+    with ThreadPoolExecutor(20) as requests:
+        assert list(requests.map(ask, range(20))) == [[[10, 11, 12], 2, 3]] * 20
 
 
 # Heartbeats

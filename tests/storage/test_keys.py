@@ -14,11 +14,14 @@ from chalicelib.storage.keys import (
     Position,
     access_object,
     clock_key,
+    key_of_row,
     member_object,
     object_key,
     position_of,
+    rows_prefix,
     time_key,
     time_range,
+    uri_of,
 )
 from tests.storage.stand_ins import unhurried
 
@@ -165,3 +168,55 @@ def test_the_rows_of_a_list_are_one_range_and_those_of_members_apart() -> None:
 
     assert access_object(key) == "/buckets/blog#group/writers"
     assert member_object(key) == "member:/buckets/blog#group/writers"
+    assert rows_prefix(key.parent) == "/buckets/blog#group/"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        ObjectUri(BUCKET, ("blog",)),
+        ObjectUri(COLLECTION, ("blog", "posts")),
+        ObjectUri(GROUP, ("blog", "posts")),
+        ObjectUri(RECORD, ("blog", "posts", "11111111-1111-4111-8111-111111111111")),
+    ],
+    ids=str,
+)
+def test_a_key_and_a_row_tell_the_address_again(uri: ObjectUri) -> None:
+    key = object_key(uri)
+
+    assert uri_of(key) == uri
+    assert key_of_row(access_object(key)) == key
+    assert key_of_row(member_object(key)) == key
+    assert access_object(key).startswith(rows_prefix(clock_key(uri.list).parent))
+
+
+def test_the_rows_of_a_list_don_t_begin_as_those_of_another() -> None:
+    lists = [
+        ListUri(BUCKET, ()),
+        ListUri(GROUP, ("a",)),
+        ListUri(GROUP, ("ab",)),
+        ListUri(COLLECTION, ("a",)),
+        ListUri(RECORD, ("a", "c")),
+        ListUri(RECORD, ("a", "cd")),
+    ]
+    prefixes = [rows_prefix(clock_key(uri).parent) for uri in lists]
+
+    for prefix in prefixes:
+        assert [other for other in prefixes if other.startswith(prefix)] == [prefix]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        Key("#bucket", CLOCK_ID),
+        Key("/buckets/blog#group", CLOCK_ID),
+        Key("#heartbeat", "#heartbeat"),
+        Key("#bucket:blog", "other"),
+        Key("#bucket", "blog"),
+        Key("", ""),
+    ],
+    ids=str,
+)
+def test_what_is_no_objects_key_has_no_address(key: Key) -> None:
+    with pytest.raises(ValueError, match="is no object's key"):
+        uri_of(key)

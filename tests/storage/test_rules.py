@@ -33,6 +33,13 @@ from tests.storage.stand_ins import (
     record,
 )
 
+
+def data_of(response: Response) -> Any:
+    """The `data` of an answer."""
+    assert response.status == 200, response
+    return (response.body or {})["data"]
+
+
 PATH = "/buckets/blog/collections/posts/records"
 TIMEOUT = ReadTimeoutError(endpoint_url="https://dynamodb")
 
@@ -198,6 +205,46 @@ def test_rule_latest_an_object_that_is_not_visible_at_its_new_place_is_not_shown
     second = requests.page(after=first.next)
 
     assert ids(second) == [record(2).id]
+
+
+@pytest.mark.parametrize("late_reads", [1, 3])
+@pytest.mark.parametrize("is_new", [False, True])
+def test_rule_latest_what_the_clock_names_may_be_shared_though_it_is_not_visible_yet(
+    client: Client, wire: Wire, requests: Requests, is_new: bool, late_reads: int
+) -> None:
+    put_all(requests, BLOG)
+    requests.put(POSTS)
+    answered = client.ask("GET", "/", user="bob").body or {}
+    bob = {"read": (answered["user"]["id"],)}
+    requests.put(record(1), {}, bob)
+    if not is_new:
+        requests.put(record(2))
+    since = client.ask("GET", PATH, user="bob").headers["ETag"]
+    wire.torn, wire.late_reads = lambda id: id == record(2).id, late_reads
+    requests.put(record(2), {}, bob)
+
+    answer = client.ask("GET", PATH, user="bob", _since=since.strip('"'))
+
+    assert [entry["id"] for entry in data_of(answer)] == [record(2).id]
+    assert answer.headers["Total-Records"] == "1"
+
+
+def test_rule_latest_a_list_that_ends_meanwhile_keeps_nobody_waiting(
+    client: Client, wire: Wire, requests: Requests, rival: Requests
+) -> None:
+    requests.make_posts()
+    wire.torn, wire.late_reads = lambda id: id == record(1).id, 10**6
+    requests.put(record(1))
+    wire.torn = None
+
+    def end(_number: int, operation: str, _arguments: dict[str, Any]) -> None:
+        if operation == "Query":
+            wire.after = None
+            rival.delete(POSTS)
+
+    wire.after = end
+
+    assert client.ask("GET", PATH).status == 404
 
 
 def test_rule_carried_on_the_clock_names_earlier_writes_too(wire: Wire, requests: Requests) -> None:

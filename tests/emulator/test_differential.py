@@ -6,15 +6,11 @@ No difference is accepted: in no status, and in nothing that is shown.
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from moto.core.serialize import AttributePicker
-from moto.dynamodb.models import DynamoDBBackend
-from moto.dynamodb.models.table import Table
 
 from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
@@ -22,7 +18,10 @@ from chalicelib.protocol.messages import Response
 from chalicelib.settings import Settings
 from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.transactions import Storage
-from tests.api.kinto_model import (
+from tests.api.places import user_id
+from tests.doubles import SECRET, Client, SetClock
+from tests.emulator.hosts import Hosts
+from tests.emulator.kinto_model import (
     AUTHENTICATED,
     BUCKETS,
     EVERYONE,
@@ -36,9 +35,8 @@ from tests.api.kinto_model import (
     kind_of,
     path_of,
 )
-from tests.api.places import user_id
-from tests.doubles import SECRET, STAGE, Client, SetClock
-from tests.shared_moto import empty, empty_streams
+
+pytestmark = pytest.mark.emulator
 
 USERS: Final = ("alice", "bob", "carol", "dave", "erin")
 ALL_USERS: Final = (*USERS, None)
@@ -451,7 +449,6 @@ def run(world: World, seed: int, operations: int) -> Counter[str]:
         answer = world.compare(asked, lambda: _context(seed, last))
         last[-1] += f" -> {answer.status}"
         witness.notice(asked, answer)
-        empty_streams()
     for asked in _sweep(world.model):
         answer = world.compare(asked, lambda: f"final sweep; {_context(seed, last)}")
         witness.notice(asked, answer)
@@ -483,61 +480,23 @@ def _with_parent(model: Model, places: Iterable[Address]) -> list[Address]:
     return sorted(place for place in places if not parent(place) or parent(place) in model.objects)
 
 
-def world_of(dynamo: Dynamo, model_settings: Mapping[str, set[str]], ids: dict[str, str]) -> World:
+def world_of(hosts: Hosts, model_settings: Mapping[str, set[str]], ids: dict[str, str]) -> World:
     """An empty service and an empty model with these settings, by kind and action."""
-    empty()
     clock = SetClock()
     named: dict[str, Any] = {
         f"{kind_and_action}_principals": frozenset(principals)
         for kind_and_action, principals in model_settings.items()
     }
-    settings = Settings(stage=STAGE, userid_hmac_secret=SECRET, **named)
-    service = Service(settings, Storage(dynamo, clock), [BasicPolicy(SECRET)])
+    settings = Settings(stage=hosts.stage, userid_hmac_secret=SECRET, **named)
+    storage = Storage(Dynamo(hosts.connect(), hosts.tables), clock)
+    service = Service(settings, storage, [BasicPolicy(SECRET)])
     return World(Client(service), Model(ids, model_settings), clock)
 
 
-@pytest.fixture(autouse=True)
-def plain_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have moto take the members of its answers as they are named.
-
-    It would look for each under several names, which takes it more time than all the rest.
-    """
-    look = AttributePicker.__call__
-
-    def pick(self: AttributePicker, context: Any) -> Any:
-        if isinstance(context.obj, dict):
-            return context.obj.get(context.key)
-        return look(self, context)
-
-    monkeypatch.setattr(AttributePicker, "__call__", pick)
-
-
-@pytest.fixture(autouse=True)
-def few_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have moto copy the items of a table once a transaction, for when it fails.
-
-    It would copy the whole table for each of the transaction's actions.
-    """
-    write = DynamoDBBackend.transact_write_items
-    copies: dict[str, Table] = {}
-
-    def write_with_few_copies(self: DynamoDBBackend, actions: list[dict[str, Any]]) -> None:
-        copies.clear()
-        write(self, actions)
-
-    def copy_once(self: Table, _memo: dict[int, Any]) -> Table:
-        if self.name not in copies:
-            copies[self.name] = Table.__new__(Table)
-            copies[self.name].__dict__.update(self.__dict__, items=deepcopy(self.items))
-        return copies[self.name]
-
-    monkeypatch.setattr(DynamoDBBackend, "transact_write_items", write_with_few_copies)
-    monkeypatch.setattr(Table, "__deepcopy__", copy_once, raising=False)
-
-
 @pytest.fixture
-def ids(client: Client) -> dict[str, str]:
+def ids(hosts: Hosts) -> dict[str, str]:
     """The ids of all users."""
+    client = hosts.start()
     return {user: user_id(client, user) for user in USERS}
 
 
@@ -579,15 +538,15 @@ ALWAYS_MET: Final = (
     ],
 )
 def test_service_and_model_answer_the_same(
-    dynamo: Dynamo, ids: dict[str, str], seed: int, also_met: tuple[str, ...]
+    hosts: Hosts, ids: dict[str, str], seed: int, also_met: tuple[str, ...]
 ) -> None:
-    met = run(world_of(dynamo, {}, ids), seed, OPERATIONS)
+    met = run(world_of(hosts, {}, ids), seed, OPERATIONS)
 
     assert [what for what in (*ALWAYS_MET, *also_met) if not met[what]] == []
 
 
 def test_service_and_model_answer_the_same_under_settings(
-    dynamo: Dynamo, ids: dict[str, str]
+    hosts: Hosts, ids: dict[str, str]
 ) -> None:
     settings = {
         "bucket_create": {ids["alice"], ids["bob"], GROUPS[0]},
@@ -597,7 +556,7 @@ def test_service_and_model_answer_the_same_under_settings(
         "group_write": {ids["alice"], GROUPS[0]},
     }
 
-    met = run(world_of(dynamo, settings, ids), 0, OPERATIONS)
+    met = run(world_of(hosts, settings, ids), 0, OPERATIONS)
 
     also_met = ("GET bucket 404", "PUT bucket 403", "GET part of list of record")
     assert [what for what in (*ALWAYS_MET, *also_met) if not met[what]] == []
