@@ -10,11 +10,12 @@ from urllib.parse import quote, unquote
 import pytest
 from moto import mock_aws
 
-from app import METHODS, app
+from app import METHODS, app, application, changes, purge
 from chalicelib.api.routes import ROUTES
-from chalicelib.storage.connection import connect
+from chalicelib.storage.connection import Deadline, connect
 from infra.tables import create_tables
 from tests.doubles import REGION, basic
+from tests.events.test_stream import stream_record
 
 DEFAULT_DOMAIN = "abc123.execute-api.eu-west-1.amazonaws.com"
 STAGE = "prod"
@@ -220,3 +221,37 @@ def test_no_time_left_is_503() -> None:
 
     assert answer["statusCode"] == 503
     assert answer["headers"]["Retry-After"] == "3"
+
+
+def context(seconds: int) -> SimpleNamespace:
+    return SimpleNamespace(aws_request_id="1", get_remaining_time_in_millis=lambda: seconds * 1_000)
+
+
+def test_records_of_the_stream_are_handed_over_as_lambda_has_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handled: list[Any] = []
+    monkeypatch.setattr(application.changes, "handle", handled.extend)
+    records = [stream_record("deleted_bucket"), stream_record("shrunk_group")]
+
+    answer = changes({"Records": records}, context(60))
+
+    assert handled == [stream_record("deleted_bucket"), stream_record("shrunk_group")]
+    assert answer is None  # a list of failures would be lost, as no mapping asks for it
+
+
+def test_a_message_is_handed_over_with_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handled: list[tuple[str, float]] = []
+
+    def handle(message: str, deadline: Deadline) -> None:
+        handled.append((message, deadline.remaining_s()))
+
+    monkeypatch.setattr(application.purge, "handle", handle)
+    message = {"messageId": "1", "receiptHandle": "2", "body": '{"rows":[]}', "attributes": {}}
+
+    answer = purge({"Records": [message]}, context(300))
+
+    assert handled == [('{"rows":[]}', 300)]
+    assert answer is None

@@ -86,7 +86,8 @@ def remove_rows(dynamo: Dynamo, rows: Iterable[Row], deadline: Deadline) -> None
         UnavailableError: not all could be removed in the time left.
     """
     table = dynamo.tables.access
-    dynamo.transact_possible(([removal_action(table, row)] for row in rows), deadline)
+    newest = {row[:2]: row for row in sorted(rows, key=lambda row: row.version)}
+    dynamo.transact_possible(([removal_action(table, row)] for row in newest.values()), deadline)
 
 
 def sweep(dynamo: Dynamo, dead: DeadParent, deadline: Deadline) -> Iterator[int]:

@@ -30,7 +30,7 @@ def test_costs_are_the_same_in_a_small_and_in_a_large_collection(hosts: Hosts) -
     assert large == small
     assert large["GET"] == Cost(Counter(BatchGetItem=1), items_read=3)
     assert large["PUT"].calls == {"BatchGetItem": 1, "TransactWriteItems": 1}
-    # Bucket, collection and clock, and no groups; then one more than the page, which tells that there is a next.
+    # Bucket, collection, clock and no groups; then one more than the page, to tell of the next.
     page = Cost(Counter(BatchGetItem=1, Query=2), items_read=3 + PAGE + 1, items_scanned=PAGE + 1)
     assert large["page"] == large["next page"] == page
     sync = Cost(Counter(BatchGetItem=1, Query=3), items_read=3 + 3, items_scanned=3)
