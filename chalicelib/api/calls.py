@@ -88,7 +88,7 @@ class Call:
         if self.may(action, uri):
             self._require_parent(uri)
             return None
-        if not self._has_parent(uri):
+        if not self.has_parent(uri):
             raise self.forbidden()
         granted_by = partial(_who_is_named, action, uri.kind)
         shared = self.unit.shared(uri, self.user_id, granted_by)
@@ -111,10 +111,11 @@ class Call:
         self._require_parent(uri)
 
     def _require_parent(self, uri: ObjectUri | ListUri) -> None:
-        if not self._has_parent(uri):
+        if not self.has_parent(uri):
             raise ProtocolError(MISSING_RESOURCE)
 
-    def _has_parent(self, uri: ObjectUri | ListUri) -> bool:
+    def has_parent(self, uri: ObjectUri | ListUri) -> bool:
+        """Whether what holds the object or list is there; nothing holds buckets."""
         return uri.parent is None or self.unit.permissions(uri.parent) is not None
 
     def forbidden(self) -> ProtocolError:

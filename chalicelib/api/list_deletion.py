@@ -98,7 +98,7 @@ class _Deletion:
         """Go on only with the right on the list, or where single objects of it decide."""
         if self.shared is None:
             call.require(Action.WRITE, self.uri)
-        elif self.uri.parent is not None and call.unit.permissions(self.uri.parent) is None:
+        elif not call.has_parent(self.uri):
             raise call.forbidden()
 
     def _response(self, tombstones: list[JsonObject]) -> Response:

@@ -1,14 +1,13 @@
 """What `changes` queues and `purge` removes: `chalicelib/events/purging.py`."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
-from pynamodb.connection import Connection
 
 from chalicelib.events import purging
 from chalicelib.events.purging import (
@@ -23,11 +22,11 @@ from chalicelib.protocol.kinds import BUCKET, COLLECTION
 from chalicelib.protocol.uris import ListUri
 from chalicelib.storage import purge
 from chalicelib.storage.access import Row
-from chalicelib.storage.connection import ATTEMPT_S, connect
+from chalicelib.storage.connection import ATTEMPT_S
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.keys import MAX_PRINCIPAL_BYTES
 from chalicelib.storage.purge import DeadParent, Leftover, NeedlessRows
-from tests.doubles import REGION, Patience, SetClock
+from tests.doubles import Patience
 from tests.events.test_stream import (
     ALICE,
     BLOG,
@@ -40,8 +39,9 @@ from tests.events.test_stream import (
     T,
     stream_record,
 )
-from tests.storage.stand_ins import Requests, Wire, fresh_wire, record
+from tests.storage.stand_ins import Requests, Wire, record
 from tests.storage.test_rules import put_all
+from tests.test_observability import Lines
 
 
 class Sent(NamedTuple):
@@ -77,6 +77,18 @@ class RecordingQueues:
 @pytest.fixture
 def queues() -> RecordingQueues:
     return RecordingQueues()
+
+
+@pytest.fixture
+def log() -> Iterator[Lines]:
+    """What the service logs, whoever else has configured its log."""
+    logger, kept = logging.getLogger("kinto"), Lines()
+    level = logger.level
+    logger.addHandler(kept)
+    logger.setLevel(logging.INFO)
+    yield kept
+    logger.removeHandler(kept)
+    logger.setLevel(level)
 
 
 @pytest.fixture
@@ -293,39 +305,18 @@ def test_where_a_queue_cannot_be_reached_the_same_records_come_again(
     assert DEAD_BLOG in queues.purges()
 
 
-def test_a_failed_record_is_logged_without_its_content(
-    changes: Changes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_record_is_logged_without_its_content(changes: Changes, log: Lines) -> None:
     bad = stream_record("shrunk_group")
     bad["dynamodb"]["OldImage"]["body"] = {"S": "the secret"}
 
     changes.handle([bad])
 
-    [logged] = caplog.messages
+    [logged] = log.messages
     assert bad["eventID"] in logged
-    assert "secret" not in caplog.text
+    assert "secret" not in logged
 
 
 # `purge`
-
-
-@pytest.fixture(scope="module")
-def connection() -> Iterator[Connection]:
-    """A connection to moto."""
-    with mock_aws():
-        yield connect(REGION)
-
-
-@pytest.fixture
-def wire(connection: Connection) -> Iterator[Wire]:
-    """The two tables, empty, at the end of a wire."""
-    with fresh_wire(connection) as wire:
-        yield wire
-
-
-@pytest.fixture
-def requests(wire: Wire) -> Requests:
-    return Requests(wire.dynamo, SetClock())
 
 
 @pytest.fixture
@@ -450,18 +441,17 @@ def test_a_sweep_tells_the_log_what_it_has_removed(
     wire: Wire,
     requests: Requests,
     purger: Purge,
-    caplog: pytest.LogCaptureFixture,
+    log: Lines,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(purge, "ITEMS_AT_ONCE", 2)
     message = to_text(dead_posts(wire, requests, 5))
-    caplog.set_level("INFO", logger="kinto")
 
     purger.handle(message, Patience(ATTEMPT_S + 0.03).deadline())
     purger.handle(message, Patience().deadline())
 
     address = "/buckets/blog/collections/posts"
-    assert caplog.messages == [
+    assert log.messages == [
         f"purge of {address} goes on later, 2 items so far: no time left",
         f"purge of {address} is done, 3 items",
     ]

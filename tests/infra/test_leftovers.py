@@ -1,20 +1,16 @@
 """What is left over in a stage's tables, found and repaired: `infra/leftovers.py`."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from moto import mock_aws
-from pynamodb.connection import Connection
 
 from chalicelib.protocol.uris import ObjectUri
 from chalicelib.storage.access import ALL_BUCKETS
 from chalicelib.storage.clock import CLOSED
-from chalicelib.storage.connection import connect
 from chalicelib.storage.keys import access_object, member_object, object_key, uri_of
 from chalicelib.storage.unit_of_work import UnitOfWork
 from infra.leftovers import GRACE_MS, Inspection, Report
-from tests.doubles import REGION, START_MS, CountedCalls, Patience, SetClock
+from tests.doubles import START_MS, CountedCalls, Patience
 from tests.storage.stand_ins import (
     BLOG,
     BUCKETS,
@@ -25,7 +21,6 @@ from tests.storage.stand_ins import (
     WRITERS,
     Requests,
     Wire,
-    fresh_wire,
     ids,
     record,
 )
@@ -33,26 +28,6 @@ from tests.storage.test_rules import put_all
 
 LATER = START_MS + 10 * GRACE_MS
 """When all that the tests write is old."""
-
-
-@pytest.fixture(scope="module")
-def connection() -> Iterator[Connection]:
-    """A connection to moto."""
-    with mock_aws():
-        yield connect(REGION)
-
-
-@pytest.fixture
-def wire(connection: Connection) -> Iterator[Wire]:
-    """The two tables, empty, at the end of a wire."""
-    with fresh_wire(connection) as wire:
-        yield wire
-
-
-@pytest.fixture
-def requests(wire: Wire) -> Requests:
-    """Requests of one host, whose clock stands still."""
-    return Requests(wire.dynamo, SetClock())
 
 
 def inspect(wire: Wire, *, now_ms: int = LATER, repairs: bool = False) -> Report:
