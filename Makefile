@@ -16,7 +16,7 @@ serve: $(SERVING) ## serve http://127.0.0.1:8888/v1/ (PORT=...; EPHEMERAL=1 keep
 	@exec $(RUN) -m infra.serve
 
 tests: $(DEVELOPING) ## run all tests, with their coverage (ARGS="-k name")
-	$(RUN) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(RUN) -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(DEVELOPING) ## check format, style, types and imports
 	$(RUN) -m ruff format --check

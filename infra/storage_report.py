@@ -38,6 +38,7 @@ def _inspect(stage: str, *, repairs: bool) -> Report:
     from botocore.exceptions import BotoCoreError, ClientError
 
     from chalicelib.storage.connection import Deadline, Dynamo, connect
+    from chalicelib.storage.failures import UnavailableError
     from chalicelib.storage.tables import Tables
 
     dynamo = Dynamo(connect(), Tables.of_stage(stage))
@@ -51,7 +52,7 @@ def _inspect(stage: str, *, repairs: bool) -> Report:
             if time.monotonic() - told > _TOLD_EACH_S:
                 told = time.monotonic()
                 print(f"{sum(report.there.values())} so far ...", file=sys.stderr)
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, UnavailableError) as error:
         raise StartError(f"the tables can't be read: {error}") from error
     return report
 

@@ -91,6 +91,7 @@ def _secrets_of(request: Request) -> Iterator[str]:
         yield request.headers.get("authorization", "").strip()  # without scheme: all of it
         return
     yield credentials.token
+    yield credentials.token.rstrip("=")  # base64 decodes without them, and `=` splits parameters
     if credentials.scheme == "basic" and (text := decode_basic(credentials.token)):
         yield text
         yield text.partition(":")[2]

@@ -8,10 +8,11 @@ import pytest
 from moto import mock_aws
 
 from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.tables import Tables
 from infra import storage_report
 from infra.emulator import EmulatorError
-from infra.leftovers import Report
+from infra.leftovers import Inspection, Report
 from infra.serve import StartError
 from infra.storage_report import as_text, main
 from infra.tables import create_tables
@@ -210,3 +211,17 @@ def test_a_bad_setting_is_told_in_one_line(
 
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("kinto-serverless: ")
+
+
+def test_what_can_t_be_repaired_in_time_is_told_in_one_line(
+    requests: Requests, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests.make_posts()
+
+    def give_up(_inspection: Inspection) -> Iterator[Report]:
+        raise UnavailableError(may_repeat=True)
+
+    monkeypatch.setattr(Inspection, "run", give_up)
+
+    assert main() == 1
+    assert "the tables can't be read: no time left" in capsys.readouterr().err

@@ -89,6 +89,14 @@ def test_a_text_is_without_the_requests_credentials(
     assert redacted(request_, text) == expected
 
 
+def test_a_token_is_hidden_without_its_padding_as_well() -> None:
+    request = basic("alice:secret1")  # whose base64 ends with two signs of equality
+    token = request.headers["authorization"].split()[1]
+
+    assert token.endswith("==")
+    assert redacted(request, f"?{token[:-2]}=1&x={token}") == "?***=1&x=***"
+
+
 def test_a_short_password_is_hidden_where_it_stands_alone() -> None:
     assert redacted(basic("alice:id"), "invalid id 'id' of ids") == "invalid *** '***' of ids"
 
