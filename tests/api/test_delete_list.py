@@ -861,6 +861,24 @@ def test_where_the_right_ends_meanwhile_it_ends_with_what_was_done(
     assert ("stopped on its way" in caplog.text) is (done == 6)
 
 
+@pytest.mark.usefixtures("by_three")
+def test_of_shared_ones_what_is_withdrawn_meanwhile_stays(
+    client: Client, rival: Client, wire: Wire
+) -> None:
+    records = lettered(client)
+    shared = {"permissions": {"write": [user_id(client, "bob")]}}
+    for record in records:
+        client.ask("PATCH", uri_of(record), shared)
+    withdrawn: JsonObject = {"permissions": {"write": []}}
+    wire.after = at(TRANSACT, 1, lambda: rival.ask("PATCH", uri_of(records[4]), withdrawn))
+
+    answer = client.ask("DELETE", RECORDS, user="bob")
+
+    wire.quiet()
+    assert ids_of(tombstones_of(answer)) == ids_of([*records[:4], *records[5:]])
+    assert [record["id"] for record in listed(client)] == [records[4]["id"]]
+
+
 # Time
 
 

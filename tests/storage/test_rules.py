@@ -229,6 +229,21 @@ def test_rule_latest_what_the_clock_names_may_be_shared_though_it_is_not_visible
     assert answer.headers["Total-Records"] == "1"
 
 
+def test_rule_latest_what_the_clock_names_may_be_shared_though_its_row_is_not_visible_yet(
+    client: Client, wire: Wire, requests: Requests
+) -> None:
+    put_all(requests, BLOG)
+    requests.put(POSTS)
+    bob = (client.ask("GET", "/", user="bob").body or {})["user"]["id"]
+    requests.put(record(1), {}, {"read": (bob,)})
+    row = {"principal": {"S": bob}, "object": {"S": access_object(object_key(record(1)))}}
+    wire.client.delete_item(TableName=wire.dynamo.tables.access, Key=row)
+
+    answer = client.ask("GET", PATH, user="bob")
+
+    assert [entry["id"] for entry in data_of(answer)] == [record(1).id]
+
+
 def test_rule_latest_a_list_that_ends_meanwhile_keeps_nobody_waiting(
     client: Client, wire: Wire, requests: Requests, rival: Requests
 ) -> None:
