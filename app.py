@@ -8,6 +8,7 @@ from chalice.app import Chalice, DynamoDBEvent, SQSEvent
 from chalice.app import Response as ChaliceResponse
 
 from chalicelib.api.routes import ROUTES
+from chalicelib.events.queues import Queue
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.storage.connection import Deadline
 from chalicelib.wiring import application_from_environment
@@ -19,7 +20,7 @@ app = Chalice(app_name="kinto-serverless")
 application = application_from_environment()
 
 STREAM = application.settings.objects_stream_arn or "KINTO_OBJECTS_STREAM_ARN is not set"
-PURGES = f"kinto-{application.settings.stage}-purges"
+PURGES = Queue.PURGES.of_stage(application.settings.stage)
 
 
 def answer(**_path_parameters: str) -> ChaliceResponse:

@@ -13,7 +13,7 @@ from chalicelib.protocol.uris import ObjectUri
 from chalicelib.storage.access import Row, named, put_action, removal_action
 from chalicelib.storage.clock import ROOT
 from chalicelib.storage.connection import GET_KEYS, Deadline, Dynamo
-from chalicelib.storage.items import Item, RawItem, from_raw
+from chalicelib.storage.items import Item, RawItem, from_raw, is_object
 from chalicelib.storage.keys import CLOCK_ID, Key, key_of_row, object_key, uri_of
 from chalicelib.storage.purge import removal_of
 
@@ -75,34 +75,26 @@ class Inspection:
         pages = self._client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
         return (page["Items"] for page in pages)
 
-    def _look_at_items(self, page: Iterable[RawItem], report: Report) -> None:
-        items = []
-        for raw in page:
-            if raw["id"]["S"] == CLOCK_ID:
-                report.there["clocks"] += 1
-            elif "live" in raw or "dead" in raw:
-                items.append(from_raw(raw))
-        dead = self._dead_among(items)
-        for item in items:
-            if item.key in dead:
-                continue
-            kind = uri_of(item.key).kind
-            report.there[kind.plural if item.is_live else "tombstones"] += 1
+    def _look_at_items(self, page: Sequence[RawItem], report: Report) -> None:
+        report.there["clocks"] += sum(raw["id"]["S"] == CLOCK_ID for raw in page)
+        items = [from_raw(raw) for raw in page if is_object(raw)]
+        keys = self._dead_among(items)
+        dead = [item for item in items if item.key in keys]
+        alive = {item.key: (uri_of(item.key), item) for item in items if item.key not in keys}
+        report.there.update(
+            uri.kind.plural if item.is_live else "tombstones" for uri, item in alive.values()
+        )
+        old = [item for item in dead if item.version < self._oldest_young]
+        missing = self._missing_among(
+            [Row(*each, it.version) for uri, it in alive.values() for each in {*named(uri, it)}]
+        )
         report.dead += len(dead)
-        old = [item for item in items if item.key in dead and item.version < self._oldest_young]
         report.young += len(dead) - len(old)
-        needed = [
-            Row(principal, object, item.version)
-            for item in items
-            if item.key not in dead
-            for principal, object in dict.fromkeys(named(uri_of(item.key), item))
-        ]
-        missing = self._missing_among(needed)
         report.missing += len(missing)
         if self._repairs:
-            self._transact(removal_of(self._dynamo.tables.objects, item) for item in old)
-            table = self._dynamo.tables.access
-            self._transact([put_action(table, row, unless_newer=True)] for row in missing)
+            tables = self._dynamo.tables
+            self._carry_out(removal_of(tables.objects, item) for item in old)
+            self._carry_out([put_action(tables.access, row, unless_newer=True)] for row in missing)
 
     def _dead_among(self, items: Sequence[Item]) -> set[Key]:
         """The keys of those that are not within their parents as these are now."""
@@ -164,7 +156,7 @@ class Inspection:
         report.young += len(needless) - len(old)
         if self._repairs:
             table = self._dynamo.tables.access
-            self._transact([removal_action(table, row)] for row in old)
+            self._carry_out([removal_action(table, row)] for row in old)
 
-    def _transact(self, groups: Iterable[list[dict[str, Any]]]) -> None:
+    def _carry_out(self, groups: Iterable[list[dict[str, Any]]]) -> None:
         self._dynamo.transact_possible(groups, self._deadline)

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +101,18 @@ class Meter:
         """What it has cost since the last time."""
         taken, self._cost = self._cost, Cost()
         return taken
+
+
+@contextmanager
+def heard_by(handler: logging.Handler, level: int) -> Iterator[None]:
+    """Have a handler get what the service logs, whoever else has configured its log."""
+    logger = logging.getLogger("kinto")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    yield
+    logger.removeHandler(handler)
+    logger.setLevel(before)
 
 
 class Client:

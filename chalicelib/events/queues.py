@@ -1,12 +1,14 @@
 """SQS, known here alone: the queues of a stage, by name."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Final
 
 import botocore.session
 from botocore.config import Config
+
+from chalicelib.storage.packing import packed
 
 MAX_BATCH: Final = 10
 MAX_BATCH_BYTES: Final = 200_000
@@ -21,6 +23,10 @@ class Queue(StrEnum):
 
     PURGES = "purges"
     DEAD_LETTERS = "dead-letters"
+
+    def of_stage(self, stage: str) -> str:
+        """The name that the template gives it."""
+        return f"kinto-{stage}-{self}"
 
 
 class QueueError(Exception):
@@ -51,7 +57,8 @@ class Queues:
             QueueError: SQS has not taken them all.
             botocore.exceptions.BotoCoreError, ClientError: SQS can't be reached, or refuses.
         """
-        for batch in _batches(map(to_text, messages)):
+        bodies = map(to_text, messages)
+        for batch in packed(bodies, size=len, most=MAX_BATCH_BYTES, count=MAX_BATCH):
             entries = [
                 {"Id": str(number), "MessageBody": body, "DelaySeconds": delay_s}
                 for number, body in enumerate(batch)
@@ -73,7 +80,7 @@ class Queues:
 
     def _url(self, queue: Queue) -> str:
         if queue not in self._urls:
-            name = f"kinto-{self._stage}-{queue}"
+            name = queue.of_stage(self._stage)
             self._urls[queue] = self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
         return self._urls[queue]
 
@@ -81,16 +88,3 @@ class Queues:
 def to_text(message: Any) -> str:
     """A message as it is sent."""
     return json.dumps(message, ensure_ascii=True, separators=(",", ":"))
-
-
-def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    size = 0
-    for body in bodies:
-        if batch and (len(batch) == MAX_BATCH or size + len(body) > MAX_BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(body)
-        size += len(body)
-    if batch:
-        yield batch

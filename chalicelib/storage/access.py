@@ -43,12 +43,7 @@ def rows_to_put(uri: ObjectUri, new: Item, read: Item | None) -> list[Row]:
         new: as it will be.
         read: as it was read; None where that was not live in the same incarnation.
     """
-    there = set(named(uri, read)) if read is not None else set()
-    return [
-        Row(principal, object, new.version)
-        for principal, object in dict.fromkeys(named(uri, new))
-        if (principal, object) not in there
-    ]
+    return [Row(*each, new.version) for each in _named_only_by(uri, new, read)]
 
 
 def rows_to_remove(uri: ObjectUri, old: Item, new: Item | None) -> list[Row]:
@@ -61,13 +56,14 @@ def rows_to_remove(uri: ObjectUri, old: Item, new: Item | None) -> list[Row]:
         old: as it was.
         new: as it has become; None where nothing is left.
     """
-    needed = set(named(uri, new)) if new is not None else set()
     version = old.version if new is None else max(old.version, new.version)
-    return [
-        Row(principal, object, version)
-        for principal, object in dict.fromkeys(named(uri, old))
-        if (principal, object) not in needed
-    ]
+    return [Row(*each, version) for each in _named_only_by(uri, old, new)]
+
+
+def _named_only_by(uri: ObjectUri, item: Item, other: Item | None) -> list[tuple[str, str]]:
+    """The keys of the rows that one state of an object needs, and the other one doesn't."""
+    besides = set(named(uri, other)) if other is not None else set()
+    return [each for each in dict.fromkeys(named(uri, item)) if each not in besides]
 
 
 def named(uri: ObjectUri, item: Item) -> Iterator[tuple[str, str]]:

@@ -30,6 +30,7 @@ from chalicelib.storage.failures import (
 )
 from chalicelib.storage.items import RawItem
 from chalicelib.storage.keys import Key
+from chalicelib.storage.packing import packed
 from chalicelib.storage.tables import RANGE_KEYS, Tables
 
 T = TypeVar("T")
@@ -145,20 +146,6 @@ def _asking_for(condition: Condition, attributes: Sequence[str]) -> dict[str, An
         "ExpressionAttributeNames": {short: name for name, short in names.items()},
         "ExpressionAttributeValues": values,
     }
-
-
-def _packed(groups: Iterable[Sequence[T]]) -> Iterator[list[Sequence[T]]]:
-    """The groups in parts, each of no more actions than a transaction has."""
-    part: list[Sequence[T]] = []
-    size = 0
-    for group in groups:
-        if size + len(group) > MAX_ACTIONS:
-            yield part
-            part, size = [], 0
-        part.append(group)
-        size += len(group)
-    if part:
-        yield part
 
 
 def _without(failed: frozenset[int], groups: Iterable[Sequence[T]]) -> Iterator[Sequence[T]]:
@@ -316,7 +303,8 @@ class Dynamo:
         Raises:
             UnavailableError: the time is over; `may_repeat` tells whether the outcome is known.
         """
-        self.parallel(lambda chunk: self._transact_possible(chunk, deadline), [*_packed(groups)])
+        chunks = [*packed(groups, size=len, most=MAX_ACTIONS)]
+        self.parallel(lambda chunk: self._transact_possible(chunk, deadline), chunks)
 
     def _transact_possible(
         self, groups: Sequence[Sequence[dict[str, Any]]], deadline: Deadline

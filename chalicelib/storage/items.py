@@ -171,6 +171,11 @@ def _cause_to_raw(cause: Cause) -> RawItem:
     return raw
 
 
+def is_object(raw: RawItem) -> bool:
+    """Whether this is an object or tombstone, and neither a clock nor a heartbeat's item."""
+    return "live" in raw or "dead" in raw
+
+
 def from_raw(raw: RawItem) -> Item:
     """The item that DynamoDB answered, of the table."""
     body = raw.get("large_body") or raw.get("body", {})

@@ -15,7 +15,7 @@ from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage.access import Row, removal_action, rows_to_remove
 from chalicelib.storage.clock import CLOSED
 from chalicelib.storage.connection import ATTEMPT_S, Deadline, Dynamo, condition_of
-from chalicelib.storage.items import Item, RawItem, from_raw
+from chalicelib.storage.items import Item, RawItem, from_raw, is_object
 from chalicelib.storage.keys import Key, clock_key, listed_key, time_range, uri_of
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED
 
@@ -63,7 +63,7 @@ def leftovers_of(old: RawItem | None, new: RawItem | None) -> Iterator[Leftover]
         old: the item before; None where there was none.
         new: the item after; None where it was removed.
     """
-    if old is None or not _is_object(old):
+    if old is None or not is_object(old):
         return
     before = from_raw(old)
     after = from_raw(new) if new is not None else None
@@ -72,11 +72,6 @@ def leftovers_of(old: RawItem | None, new: RawItem | None) -> Iterator[Leftover]
         yield DeadParent(uri, before.incarnation)
     if rows := rows_to_remove(uri, before, after):
         yield NeedlessRows(tuple(rows))
-
-
-def _is_object(raw: RawItem) -> bool:
-    """Whether this is an object or tombstone, and neither a clock nor a heartbeat's item."""
-    return "live" in raw or "dead" in raw
 
 
 def remove_rows(dynamo: Dynamo, rows: Iterable[Row], deadline: Deadline) -> None:

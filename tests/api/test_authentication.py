@@ -23,7 +23,7 @@ from chalicelib.storage.transactions import Storage
 from tests.api.places import assert_error, body_of
 from tests.api.test_errors import FailingStorage
 from tests.auth.issuer import Issuer, token
-from tests.doubles import SECRET, STAGE, Client, SetClock, basic
+from tests.doubles import SECRET, STAGE, Client, SetClock, basic, heard_by
 
 BASIC = 'Basic realm="Realm"'
 BEARER = 'Bearer realm="Realm"'
@@ -60,13 +60,9 @@ class Lines(logging.Handler):
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    logger, kept = logging.getLogger("kinto"), Lines()
-    level = logger.level
-    logger.addHandler(kept)
-    logger.setLevel(logging.DEBUG)
-    yield kept
-    logger.removeHandler(kept)
-    logger.setLevel(level)
+    kept = Lines()
+    with heard_by(kept, logging.DEBUG):
+        yield kept
 
 
 @pytest.fixture

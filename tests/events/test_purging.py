@@ -26,7 +26,7 @@ from chalicelib.storage.connection import ATTEMPT_S
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.keys import MAX_PRINCIPAL_BYTES
 from chalicelib.storage.purge import DeadParent, Leftover, NeedlessRows
-from tests.doubles import Patience
+from tests.doubles import Patience, heard_by
 from tests.events.test_stream import (
     ALICE,
     BLOG,
@@ -81,14 +81,10 @@ def queues() -> RecordingQueues:
 
 @pytest.fixture
 def log() -> Iterator[Lines]:
-    """What the service logs, whoever else has configured its log."""
-    logger, kept = logging.getLogger("kinto"), Lines()
-    level = logger.level
-    logger.addHandler(kept)
-    logger.setLevel(logging.INFO)
-    yield kept
-    logger.removeHandler(kept)
-    logger.setLevel(level)
+    """What the service logs."""
+    kept = Lines()
+    with heard_by(kept, logging.INFO):
+        yield kept
 
 
 @pytest.fixture
