@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from chalice.app import Chalice, DynamoDBEvent, SQSEvent
 from chalice.app import Response as ChaliceResponse
 
+from chalicelib.api.headers import CONTENT_TYPE
 from chalicelib.api.routes import ROUTES
 from chalicelib.events.queues import Queue
 from chalicelib.protocol.messages import Request, Response
@@ -79,11 +80,10 @@ def _stage_prefix(context: dict[str, Any]) -> str:
 
 def to_chalice(response: Response) -> ChaliceResponse:
     """Our Response as Chalice's."""
-    headers: dict[str, str | list[str]] = dict(response.headers)
+    headers: dict[str, str | list[str]] = {**response.headers, **CONTENT_TYPE}
     body = ""
-    if response.body is not None:
+    if response.body is not None or response.says_null:
         body = json.dumps(response.body, ensure_ascii=False, separators=(",", ":"))
-    headers["Content-Type"] = "application/json; charset=UTF-8"
     return ChaliceResponse(body, headers, response.status)
 
 

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from chalicelib.protocol.ids import id_from_random
-from chalicelib.protocol.kinds import RECORD
+from chalicelib.protocol.ids import uuid_from_random
 from chalicelib.protocol.uris import ListUri
 from chalicelib.storage.items import Cause, Item, encode_body, to_raw
 from chalicelib.storage.keys import clock_key, object_key
@@ -25,7 +24,7 @@ def fill(client: Any, tables: Tables, uri: ListUri, size: int) -> list[str]:
     clock_id = {"parent": {"S": key.parent}, "id": {"S": key.id}}
     clock = client.get_item(TableName=tables.objects, Key=clock_id)["Item"]
     first, within = int(clock["timestamp"]["N"]) + 1, clock["within"]["S"]
-    ids = [id_from_random(RECORD, number.to_bytes(16, "big")) for number in range(size)]
+    ids = [uuid_from_random(number.to_bytes(16, "big")) for number in range(size)]
     puts = [
         {"PutRequest": {"Item": to_raw(_record(uri, id, first + number, within), _CAUSE)}}
         for number, id in enumerate(ids)

@@ -48,6 +48,13 @@ def log_request(
         _log.info("%s", render(summary, in_colour=sys.stdout.isatty()))
 
 
+def log_subrequest(request: Request, status: int) -> None:
+    """Log a request of a batch, once that is stored."""
+    if _log.isEnabledFor(logging.INFO):
+        told = _told(request, f"code={status} method={request.method} path={request.path}")
+        _log.info("subrequest.summary %s", told)
+
+
 def log_unexpected(request: Request) -> None:
     """Log the exception that is being handled, with its trace."""
     record = _log.makeRecord(
@@ -61,8 +68,11 @@ def log_unexpected(request: Request) -> None:
 
 def log_unavailable(request: Request, error: Exception) -> None:
     """Log that the storage, or a policy, did not do its part, and what was in the way last."""
-    because = f", {error.__cause__!r}" if error.__cause__ else ""
-    _log.critical("%s: %s", _asked(request), _told(request, f"{error}{because}"))
+    _log.critical("%s: %s", _asked(request), _told(request, _with_cause(error)))
+
+
+def _with_cause(error: Exception) -> str:
+    return f"{error}, {error.__cause__!r}" if error.__cause__ else str(error)
 
 
 def log_stopped(request: Request, error: Exception) -> None:
@@ -86,6 +96,17 @@ def log_warning(message: str) -> None:
 def log_done(message: str) -> None:
     """Log what was done outside of requests."""
     _log.info("%s", _one_line(message))
+
+
+def log_failed_table(table: str, error: Exception | None) -> None:
+    """Log that a heartbeat found a table that does not work; None where it lost what it took."""
+    why = "it does not give back what it took" if error is None else _with_cause(error)
+    _log.error("heartbeat: the table %s does not work: %s", table, _one_line(why))
+
+
+def log_failed_subscriber(event: object) -> None:
+    """Log the exception that a subscriber raised when it heard of an event."""
+    _log.exception("a subscriber of %s failed", type(event).__name__)
 
 
 def log_failed_record(name: str, error: Exception) -> None:

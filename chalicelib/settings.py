@@ -7,90 +7,56 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Final
 
-T = TypeVar("T")
+from chalicelib.setting_values import (
+    parse_boolean,
+    parse_count,
+    parse_host,
+    parse_limit,
+    parse_moment,
+    parse_names,
+    parse_origins,
+    parse_paths,
+    parse_principals,
+    parse_principals_if_any,
+    parse_scheme,
+    parse_seconds,
+    parse_seconds_or_none,
+    parse_stage,
+    parse_text,
+)
 
 PREFIX = "KINTO_"
 
-_BASIC_ALONE: tuple[str, ...] = ("basicauth",)
+_KINDS: Final = ("bucket", "collection", "group", "record")
+
+SWITCHES: Final = tuple(
+    f"{endpoint}_{kind}_{method}"
+    for endpoint, methods in (
+        ("collection", ("get", "post", "delete")),
+        ("record", ("get", "put", "patch", "delete")),
+    )
+    for kind in _KINDS
+    for method in methods
+)
+"""The endpoints that can be switched off: `collection` is a list, `record` a single object."""
+
+
+NAME_GENERATOR: Final = "kinto.views.NameGenerator"
+UUID_GENERATOR: Final = "cliquet.storage.generators.UUID4"
 
 
 class SettingsError(Exception):
     """A value that can't be read; says which, in one line."""
 
 
-def _text(value: str) -> str:
-    if not value.isprintable():  # as what is no UTF-8 isn't either
-        raise ValueError("one line of text")
-    return value
-
-
-def _host(value: str) -> str:
-    if not re.fullmatch(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", value):
-        raise ValueError("a host, or host:port")
-    return value
-
-
-def _scheme(value: str) -> str:
-    if value not in ("http", "https"):
-        raise ValueError("http or https")
-    return value
-
-
-def _seconds(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise ValueError("a whole number of seconds")
-    return int(value)
-
-
-def _count(value: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise ValueError("a whole number")
-    return int(value)
-
-
-def _boolean(value: str) -> bool:
-    if value.lower() in ("true", "yes", "on", "1"):
-        return True
-    if value.lower() in ("false", "no", "off", "0"):
-        return False
-    raise ValueError("true or false")
-
-
-def _principals(value: str) -> frozenset[str]:
-    return frozenset(split_list(value))
-
-
-def _principals_if_any(value: str) -> frozenset[str] | None:
-    return _principals(value) or None  # an empty list in the place of permissions is no list
-
-
-def split_list(value: str) -> list[str]:
-    """The parts of a list: separated by blanks, line ends or commas."""
-    return [part for part in re.split(r"[\s,]+", value) if part]
-
-
-def _names(value: str) -> tuple[str, ...]:
-    names = tuple(split_list(value))
-    if not names or not all(re.fullmatch("[a-z][a-z0-9_-]{0,63}", name) for name in names):
-        raise ValueError("a list of names (lower-case letters, digits, dashes and underscores)")
-    if len({name.replace("-", "_") for name in names}) < len(names):
-        raise ValueError("a list of different names (dashes count as underscores)")
-    return names
-
-
-def _stage(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", value):
-        raise ValueError("at most 60 letters, digits, dashes and underscores")
-    return value
-
-
 def _setting(
-    parse: Callable[[str], T],
-    default: T | None,
+    parse: Callable[[str], object],
+    default: object,
     help: str,
     *,
     takes_empty: bool = False,
@@ -110,57 +76,146 @@ def _options(names: str, help: str) -> Any:
     )
 
 
+def _switches(names: Iterable[str], help: str) -> Any:
+    """Settings `NAME_enabled`, true by default; the field has the names of those that are not."""
+    return dataclasses.field(default=frozenset(), metadata={"switches": tuple(names), "help": help})
+
+
+def _seconds_by_name(ending: str, help: str) -> Any:
+    """Settings `NAME_ENDING` for any NAME: seconds, by the variable of NAME alone."""
+    return dataclasses.field(
+        default_factory=lambda: MappingProxyType({}),
+        hash=False,
+        metadata={"ending": ending, "help": help},
+    )
+
+
+def _cache_expires(kind: str) -> Any:
+    help = f"Seconds for which anonymous clients may cache a {kind}, or a list of them."
+    return _setting(parse_seconds, None, help)
+
+
+def _id_generator(kind: str, default: str | None = None) -> Any:
+    otherwise = "; else `id_generator`" if default is None else ""
+    return _setting(
+        parse_text, default, f"What gives the ids of {kind}s sent without one{otherwise}."
+    )
+
+
 def _who_may(action: str, kind: str) -> Any:
     help = f"Principals that may {action} every {kind}, in the place of all stored permissions."
-    return _setting(_principals_if_any, None, help)
+    return _setting(parse_principals_if_any, None, help)
 
 
 @dataclass(frozen=True)
 class Settings:
     """The service's settings. The fields are the declarations; None means not set."""
 
-    stage: str = _setting(_stage, "dev", "Names the tables: kinto-STAGE-objects and so on.")
+    stage: str = _setting(parse_stage, "dev", "Names the tables: kinto-STAGE-objects and so on.")
     userid_hmac_secret: str = _setting(
-        _text,
+        parse_text,
         "",
         "Keys the user ids and page tokens. Keep it secret; another one, other users.",
         is_secret=True,
     )
     auth_policies: tuple[str, ...] = _setting(
-        _names, _BASIC_ALONE, "The policies that tell who asks, in the order they are asked."
+        parse_names, ("basicauth",), "The policies that tell who asks, in the order they are asked."
     )
     auth_policy: Mapping[str, Mapping[str, str]] = _options(
         "auth_policies",
         "Options of each policy: `use` (basicauth, openid or a dotted path), and its own.",
     )
     objects_stream_arn: str | None = _setting(
-        _text,
+        parse_text,
         None,
         "Stream of the objects table, that the function `changes` reads; deploying sets it.",
     )
-    project_version: str = _setting(_text, "2.0.0", "The version that the root view names.")
+    project_version: str = _setting(parse_text, "2.0.0", "The version that the root view names.")
     project_docs: str = _setting(
-        _text, "https://kinto.readthedocs.org/", "The documentation that the root view names."
+        parse_text, "https://kinto.readthedocs.org/", "The documentation that the root view names."
     )
     error_info_link: str = _setting(
-        _text, "https://github.com/Kinto/kinto/issues/", "`info` of unexpected errors."
+        parse_text, "https://github.com/Kinto/kinto/issues/", "`info` of unexpected errors."
     )
-    http_scheme: str | None = _setting(_scheme, None, "Scheme of all URLs in answers.")
-    http_host: str | None = _setting(_host, None, "Host, and port, of all URLs in answers.")
+    http_scheme: str | None = _setting(parse_scheme, None, "Scheme of all URLs in answers.")
+    http_host: str | None = _setting(parse_host, None, "Host, and port, of all URLs in answers.")
     version_prefix_redirect_enabled: bool = _setting(
-        _boolean, True, "Whether paths without version lead to the same below /v1."
+        parse_boolean, True, "Whether paths without version lead to the same below /v1."
     )
     trailing_slash_redirect_enabled: bool = _setting(
-        _boolean, True, "Whether unknown paths that end with a slash lead to those without."
+        parse_boolean, True, "Whether unknown paths that end with a slash lead to those without."
     )
-    backoff: int | None = _setting(_seconds, None, "`Backoff` of every answer, in seconds.")
-    retry_after_seconds: int = _setting(_seconds, 3, "`Retry-After` of 503, in seconds.")
-    batch_max_requests: int = _setting(_count, 25, "Requests that a batch may hold.")
-    paginate_by: int | None = _setting(_count, None, "Entries of the greatest page of a list.")
+    backoff: int | None = _setting(parse_seconds, None, "`Backoff` of every answer, in seconds.")
+    retry_after_seconds: int = _setting(parse_seconds, 3, "`Retry-After` of 503, in seconds.")
+    eos: str | None = _setting(
+        parse_moment,
+        None,
+        "When the service ends, and answers 410: a date, or date and time (UTC).",
+    )
+    eos_message: str | None = _setting(parse_text, None, "`message` of the Alert, if `eos` is set.")
+    eos_url: str | None = _setting(
+        parse_text, None, "`url` of the Alert, if `eos` is set; else that of `project_docs`."
+    )
+    readonly: bool = _setting(parse_boolean, False, "Whether all lists and objects refuse writes.")
+    switched_off: frozenset[str] = _switches(
+        SWITCHES,
+        "Whether an endpoint takes a method (HEAD goes with `get`). `collection_bucket_post`: "
+        "POST to the list of buckets; `record_bucket_put`: PUT of a bucket.",
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        parse_origins, ("*",), "Origins whose scripts are served; `*` in one is any text."
+    )
+    cors_max_age_seconds: int | None = _setting(
+        parse_seconds_or_none,
+        3600,
+        "How long browsers keep the answer to a preflight; empty: as long as they like.",
+        takes_empty=True,
+    )
+    basicauth_capability: bool = _setting(
+        parse_boolean, False, "Whether the root view names the capability `basicauth`."
+    )
+    includes: tuple[str, ...] = _setting(
+        parse_paths,
+        (),
+        "Plugins: dotted paths of modules, or names that Kinto has, such as"
+        " `kinto.plugins.default_bucket`.",
+    )
+    flush_endpoint_enabled: bool = _setting(
+        parse_boolean, False, "Whether POST to `__flush__` removes everything, whoever asks."
+    )
+    experimental_collection_schema_validation: bool = _setting(
+        parse_boolean, False, "Whether records must fit the `schema` of their collection."
+    )
+    transaction_per_request: bool = _setting(
+        parse_boolean, True, "Whether what a batch writes is stored altogether or not at all."
+    )
+    batch_max_requests: int = _setting(
+        parse_limit, 25, "Requests that a batch may hold; 0 or empty: any number.", takes_empty=True
+    )
+    paginate_by: int | None = _setting(parse_count, None, "Entries of the greatest page of a list.")
+    id_generator: str = _setting(
+        parse_text,
+        UUID_GENERATOR,
+        "What gives the ids of objects sent without one: it, `kinto.views.NameGenerator`, or a "
+        "dotted path to a class whose instances, called, give ids.",
+    )
+    bucket_id_generator: str | None = _id_generator("bucket", NAME_GENERATOR)
+    collection_id_generator: str | None = _id_generator("collection", NAME_GENERATOR)
+    group_id_generator: str | None = _id_generator("group", NAME_GENERATOR)
+    record_id_generator: str | None = _id_generator("record")
+    bucket_cache_expires_seconds: int | None = _cache_expires("bucket")
+    collection_cache_expires_seconds: int | None = _cache_expires("collection")
+    group_cache_expires_seconds: int | None = _cache_expires("group")
+    record_cache_expires_seconds: int | None = _cache_expires("record")
+    records_cache_expires: Mapping[str, int] = _seconds_by_name(
+        "record_cache_expires_seconds",
+        "Seconds for which anonymous clients may cache the records of one bucket (NAME is its id) "
+        "or collection (`BUCKET_COLLECTION`, two ids); its own `cache_expires` comes first.",
+    )
     bucket_read_principals: frozenset[str] | None = _who_may("read", "bucket")
     bucket_write_principals: frozenset[str] | None = _who_may("write", "bucket")
     bucket_create_principals: frozenset[str] = _setting(
-        _principals,
+        parse_principals,
         frozenset({"system.Authenticated"}),
         "Principals that may create buckets; empty: nobody.",
         takes_empty=True,
@@ -186,6 +241,10 @@ class Settings:
         for field in dataclasses.fields(cls):
             if "parse" in field.metadata:
                 values |= _read(field, environment)
+            if switches := field.metadata.get("switches"):
+                values[field.name] = _read_switched_off(switches, environment)
+            if ending := field.metadata.get("ending"):
+                values[field.name] = _read_by_name(ending, environment)
         for field in dataclasses.fields(cls):
             if names := field.metadata.get("of"):
                 them = values.get(names, getattr(cls, names))
@@ -193,11 +252,27 @@ class Settings:
         return cls(**values)
 
     @cached_property
+    def ends_at_ms(self) -> float | None:
+        """The end of the service, in ms since the epoch; without a zone `eos` is in UTC."""
+        if self.eos is None:
+            return None
+        moment = datetime.fromisoformat(self.eos)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
+
+    def cache_expires_of_records(self, *ids: str) -> int | None:
+        """Seconds for which records may be cached, of the settings for one bucket or collection.
+
+        Args:
+            ids: of the bucket, and of the collection; compared as variables are.
+        """
+        return self.records_cache_expires.get(variable_of("_".join(ids)))
+
+    @cached_property
     def permission_overrides(self) -> Mapping[tuple[str, str], frozenset[str]]:
         """The principals settings that are set, by kind and action."""
         return {
             (kind, action): principals
-            for kind in ("bucket", "collection", "group", "record")
+            for kind in _KINDS
             for action in ("read", "write", "create")
             if (principals := getattr(self, f"{kind}_{action}_principals")) is not None
         }
@@ -228,6 +303,10 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def _variables_of(field: "dataclasses.Field[Any]", environment: Mapping[str, str]) -> Iterable[str]:
+    if switches := field.metadata.get("switches"):
+        return map(switch_variable, switches)
+    if ending := field.metadata.get("ending"):
+        return _named_variables(ending, environment)
     names = field.metadata.get("of")
     if names is None:
         return [variable_of(field.name)]
@@ -235,6 +314,11 @@ def _variables_of(field: "dataclasses.Field[Any]", environment: Mapping[str, str
     return [
         variable for variable in environment if _option_of(field.name, them, variable) is not None
     ]
+
+
+def switch_variable(switch: str) -> str:
+    """The environment variable that switches an endpoint off."""
+    return variable_of(f"{switch}_enabled")
 
 
 def _field(name: str) -> "dataclasses.Field[Any]":
@@ -254,6 +338,38 @@ def _read(field: "dataclasses.Field[Any]", environment: Mapping[str, str]) -> di
         raise SettingsError(f"{variable}{shown} is not {error}") from error
 
 
+def _read_switched_off(switches: Iterable[str], environment: Mapping[str, str]) -> frozenset[str]:
+    """The switches that are set to false."""
+    switched_off = set()
+    for switch in switches:
+        variable = switch_variable(switch)
+        text = environment.get(variable, "")
+        try:
+            if text and not parse_boolean(text):
+                switched_off.add(switch)
+        except ValueError as error:
+            raise SettingsError(f"{variable}={text!r} is not {error}") from error
+    return frozenset(switched_off)
+
+
+def _named_variables(ending: str, environment: Mapping[str, str]) -> list[str]:
+    """The variables of settings `NAME_ENDING`."""
+    pattern = re.compile(f"{PREFIX}[A-Z0-9_]+_{ending.upper()}")
+    return [variable for variable in environment if pattern.fullmatch(variable)]
+
+
+def _read_by_name(ending: str, environment: Mapping[str, str]) -> Mapping[str, int]:
+    """The seconds that are set, by the variable of the name alone."""
+    seconds = {}
+    for variable in _named_variables(ending, environment):
+        if text := environment[variable]:
+            try:
+                seconds[variable.removesuffix(f"_{ending.upper()}")] = parse_seconds(text)
+            except ValueError as error:
+                raise SettingsError(f"{variable}={text!r} is not {error}") from error
+    return MappingProxyType(seconds)
+
+
 def _read_options(
     setting: str, names: Iterable[str], environment: Mapping[str, str]
 ) -> Mapping[str, Mapping[str, str]]:
@@ -265,7 +381,7 @@ def _read_options(
             continue
         name, option = found
         try:
-            options.setdefault(name, {})[option] = _text(text)
+            options.setdefault(name, {})[option] = parse_text(text)
         except ValueError as error:
             raise SettingsError(f"{variable} is not {error}") from None
     return MappingProxyType({name: MappingProxyType(them) for name, them in options.items()})

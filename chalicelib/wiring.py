@@ -11,6 +11,7 @@ from chalicelib.auth.loading import load_policies
 from chalicelib.events.purging import Changes, Purge
 from chalicelib.events.queues import Queues
 from chalicelib.observability import configure_logging, log_warning
+from chalicelib.plugins.loading import load_plugins
 from chalicelib.settings import Settings, unknown_variables
 from chalicelib.storage.connection import Dynamo, connect
 from chalicelib.storage.tables import Tables
@@ -38,7 +39,8 @@ def application_from_environment() -> Application:
     """What the environment describes. Nothing is called yet.
 
     Raises:
-        SettingsError: a setting can't be read, or a policy not be made.
+        SettingsError: a setting can't be read, or what it names (a policy, a plugin, a generator
+            of ids) not be made.
     """
     configure_logging()
     settings = Settings.from_environment(os.environ)
@@ -49,7 +51,7 @@ def application_from_environment() -> Application:
     queues = Queues(settings.stage, region)
     return Application(
         settings=settings,
-        service=Service(settings, Storage(dynamo), load_policies(settings)),
+        service=Service(settings, Storage(dynamo), load_policies(settings), load_plugins(settings)),
         changes=Changes(queues),
         purge=Purge(dynamo, queues),
     )

@@ -205,6 +205,17 @@ def test_head_and_304_have_no_body() -> None:
     assert ask("GET", "/v1/buckets/bodies", headers={"If-None-Match": "*"})[:2] == (304, None)
 
 
+def test_a_preflight_is_answered_as_json_without_a_user() -> None:
+    asked = {"Origin": "https://a.org", "Access-Control-Request-Method": "PUT"}
+    context = SimpleNamespace(aws_request_id="1", get_remaining_time_in_millis=lambda: 29_000)
+
+    answer = app(event("OPTIONS", "/v1/buckets/a", headers=asked), context)
+
+    assert (answer["statusCode"], answer["body"]) == (200, "null")
+    assert answer["headers"]["Access-Control-Allow-Origin"] == "*"
+    assert answer["headers"]["Access-Control-Allow-Methods"] == "GET,HEAD,PUT,PATCH,DELETE,OPTIONS"
+
+
 def test_500_levels_of_nesting_pass() -> None:
     deep = "[" * 500 + "]" * 500
 

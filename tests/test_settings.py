@@ -1,6 +1,7 @@
 """Settings: `chalicelib/settings.py`."""
 
 import dataclasses
+from datetime import UTC, datetime
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.settings import (
+    SWITCHES,
     Settings,
     SettingsError,
     option_variable,
+    switch_variable,
     unknown_variables,
     variable_of,
 )
@@ -24,11 +27,14 @@ PRINCIPALS = [
     for action in ("read", "write", "create")
 ]
 
+CACHING = [f"{kind}_cache_expires_seconds" for kind in ("bucket", "collection", "group", "record")]
+
 # The spec's tables, "The service around the resources", sections 2, 5 and 8; "Lists", section 6;
 # "Users and permissions", section 8.
 DEFAULTS = {
     "userid_hmac_secret": "",
     "auth_policies": ("basicauth",),
+    "includes": (),
     "objects_stream_arn": None,
     "project_version": "2.0.0",
     "project_docs": "https://kinto.readthedocs.org/",
@@ -39,20 +45,63 @@ DEFAULTS = {
     "trailing_slash_redirect_enabled": True,
     "backoff": None,
     "retry_after_seconds": 3,
+    "eos": None,
+    "eos_message": None,
+    "eos_url": None,
+    "readonly": False,
+    "switched_off": frozenset(),
+    "cors_origins": ("*",),
+    "cors_max_age_seconds": 3600,
+    "basicauth_capability": False,
+    "flush_endpoint_enabled": False,
+    "experimental_collection_schema_validation": False,
+    "transaction_per_request": True,
     "batch_max_requests": 25,
     "paginate_by": None,
+    "id_generator": "cliquet.storage.generators.UUID4",
+    "bucket_id_generator": "kinto.views.NameGenerator",
+    "collection_id_generator": "kinto.views.NameGenerator",
+    "group_id_generator": "kinto.views.NameGenerator",
+    "record_id_generator": None,
+    **dict.fromkeys(CACHING),
+    "records_cache_expires": {},
     **dict.fromkeys(PRINCIPALS),
     "bucket_create_principals": {"system.Authenticated"},
 }
 
-BOOLEANS = ["version_prefix_redirect_enabled", "trailing_slash_redirect_enabled"]
-NUMBERS = ["backoff", "retry_after_seconds", "batch_max_requests", "paginate_by"]
+EMPTY: dict[str, object] = {
+    "bucket_create_principals": frozenset(),  # nobody
+    "cors_max_age_seconds": None,  # as browsers like
+    "batch_max_requests": 0,  # any number
+}
+"""Settings whose empty value says something."""
+
+BOOLEANS = [
+    "version_prefix_redirect_enabled",
+    "trailing_slash_redirect_enabled",
+    "readonly",
+    "basicauth_capability",
+    "flush_endpoint_enabled",
+    "experimental_collection_schema_validation",
+    "transaction_per_request",
+]
+NUMBERS = [
+    "backoff",
+    "retry_after_seconds",
+    "cors_max_age_seconds",
+    "batch_max_requests",
+    "paginate_by",
+    *CACHING,
+]
 TEXTS = [
     "userid_hmac_secret",
     "objects_stream_arn",
     "project_version",
     "project_docs",
     "error_info_link",
+    "eos_message",
+    "eos_url",
+    *(f"{kind}id_generator" for kind in ("", "bucket_", "collection_", "group_", "record_")),
 ]
 
 
@@ -87,7 +136,15 @@ def test_a_default_is_that_of_the_spec(name: str, default: object) -> None:
 
 
 def test_no_setting_goes_untested() -> None:
-    others = {"stage", "http_scheme", "http_host", "auth_policies"}
+    others = {
+        "stage",
+        "http_scheme",
+        "http_host",
+        "auth_policies",
+        "includes",
+        "eos",
+        "cors_origins",
+    }
 
     assert {*BOOLEANS, *NUMBERS, *TEXTS, *PRINCIPALS, *others} == set(NAMES)
 
@@ -118,15 +175,21 @@ def test_each_setting_has_a_variable_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_value_counts_as_not_set(name: str) -> None:
-    if name == "bucket_create_principals":  # empty lets nobody create buckets
-        assert read(bucket_create_principals="").bucket_create_principals == frozenset()
+    if name in EMPTY:
+        assert getattr(read(**{name: ""}), name) == EMPTY[name]
     else:
         assert read(**{name: ""}) == read()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_variable_sets_its_setting_and_no_other(name: str) -> None:
-    texts = {**dict.fromkeys(BOOLEANS, "off"), "http_scheme": "https", "auth_policies": "a"}
+    texts = {
+        **{name: str(not DEFAULTS[name]) for name in BOOLEANS},
+        "http_scheme": "https",
+        "auth_policies": "a",
+        "includes": "kinto.plugins.default_bucket",
+        "eos": "2099-10-01",
+    }
     text = texts.get(name, "7")
     changed = read(**{name: text})
 
@@ -266,6 +329,20 @@ BAD = [
         )
     ),
     *(("stage", text) for text in ("a b", "a/b", "é", "a\n", "x" * 101)),
+    *(("cors_origins", text) for text in (" ", "\n")),
+    *(
+        ("eos", text)
+        for text in (
+            "soon",
+            "2026",
+            "2026-02-30",
+            "22/01/2026",
+            "1453420800",
+            "2026-01-22T25:00",
+            "2026-01-22\n10:00",
+            "2026-01-22T10:00 UTC",
+        )
+    ),
 ]
 
 
@@ -291,6 +368,133 @@ def test_any_value_is_read_or_refused_by_name(name: str, text: str) -> None:
         is_told = has_type(value, hint)
 
     assert is_told
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("*", ("*",)),
+        ("https://a.org", ("https://a.org",)),
+        (" https://a.org\n http://*.b.org:80\t", ("https://a.org", "http://*.b.org:80")),
+    ],
+)
+def test_origins_are_separated_by_blanks_or_lines(text: str, value: tuple[str, ...]) -> None:
+    assert read(cors_origins=text).cors_origins == value
+
+
+# The end of the service
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-22", "2026-01-22T00:00:00+00:00"),
+        ("2026-01-22T10:00", "2026-01-22T10:00:00+00:00"),
+        ("2026-01-22 10:00:59.5", "2026-01-22T10:00:59.500000+00:00"),
+        ("2026-01-22T10:00:00Z", "2026-01-22T10:00:00+00:00"),
+        ("2026-01-22T10:00:00+02:00", "2026-01-22T08:00:00+00:00"),
+        ("20260122", "2026-01-22T00:00:00+00:00"),
+    ],
+)
+def test_the_end_is_a_date_or_a_moment_and_kept_as_it_is_written(text: str, moment: str) -> None:
+    settings = read(eos=text)
+
+    assert settings.eos == text
+    assert settings.ends_at_ms is not None
+    assert datetime.fromtimestamp(settings.ends_at_ms / 1000, UTC).isoformat() == moment
+
+
+def test_without_an_end_there_is_no_moment_of_it() -> None:
+    assert read().ends_at_ms is None
+
+
+# How long records may be cached, by bucket and collection
+
+
+def test_caching_may_be_set_for_one_bucket_and_for_one_collection() -> None:
+    settings = read(
+        blog_record_cache_expires_seconds="5",
+        blog_posts_record_cache_expires_seconds="0",
+        record_cache_expires_seconds="9",
+        other_record_cache_expires_seconds="",
+    )
+
+    assert settings.cache_expires_of_records("blog") == 5
+    assert settings.cache_expires_of_records("blog", "posts") == 0
+    assert settings.cache_expires_of_records("blog", "other") is None
+    assert settings.cache_expires_of_records("posts") is None
+    assert settings.cache_expires_of_records("other") is None
+
+
+@pytest.mark.parametrize("ids", [("my-blog", "Posts"), ("MY_BLOG", "posts"), ("my", "blog-posts")])
+def test_ids_are_compared_as_variables_are(ids: tuple[str, str]) -> None:
+    settings = read(my_blog_posts_record_cache_expires_seconds="5")
+
+    assert settings.cache_expires_of_records(*ids) == 5
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "soon", " 1", "9" * 10])
+def test_bad_seconds_of_a_bucket_are_refused_by_name(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(blog_record_cache_expires_seconds=text)
+
+    variable = "KINTO_BLOG_RECORD_CACHE_EXPIRES_SECONDS"
+    assert str(caught.value) == f"{variable}={text!r} is not a whole number of seconds"
+
+
+def test_seconds_of_any_bucket_are_known() -> None:
+    known = ["KINTO_BLOG_RECORD_CACHE_EXPIRES_SECONDS", "KINTO_A_B_RECORD_CACHE_EXPIRES_SECONDS"]
+    unknown = [
+        "KINTO_BLOG_CACHE_EXPIRES_SECONDS",
+        "KINTO_BLOG_RECORD_CACHE_EXPIRES",
+        "KINTO__RECORD_CACHE_EXPIRES_SECONDS",
+        "KINTO_blog_RECORD_CACHE_EXPIRES_SECONDS",
+    ]
+
+    assert unknown_variables(dict.fromkeys([*known, *unknown], "5")) == sorted(unknown)
+
+
+# Endpoints that are switched off
+
+
+def switched(**values: str) -> Settings:
+    """Settings with these switches set."""
+    return read(**{f"{switch}_enabled": text for switch, text in values.items()})
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_each_endpoint_has_a_switch_of_its_own(switch: str) -> None:
+    assert switched(**{switch: "False"}).switched_off == {switch}
+    for text in ("true", "ON", ""):
+        assert switched(**{switch: text}) == read()
+
+
+def test_several_switches_are_read() -> None:
+    settings = switched(record_bucket_put="0", collection_group_get="no", record_group_put="1")
+
+    assert settings.switched_off == {"record_bucket_put", "collection_group_get"}
+
+
+@pytest.mark.parametrize("text", ["maybe", "2", " false"])
+def test_a_switch_that_is_neither_on_nor_off_is_refused_by_name(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        switched(record_bucket_put=text)
+
+    variable = "KINTO_RECORD_BUCKET_PUT_ENABLED"
+    assert str(caught.value) == f"{variable}={text!r} is not true or false"
+
+
+def test_switches_of_no_endpoint_are_unknown() -> None:
+    known = {switch_variable(switch): "false" for switch in SWITCHES}
+    unknown = [
+        "KINTO_COLLECTION_BUCKET_HEAD_ENABLED",
+        "KINTO_COLLECTION_BUCKET_PUT_ENABLED",
+        "KINTO_RECORD_BUCKET_POST_ENABLED",
+        "KINTO_RECORD_OTHER_GET_ENABLED",
+        "KINTO_SWITCHED_OFF",
+    ]
+
+    assert unknown_variables({**known, **dict.fromkeys(unknown, "false")}) == unknown
 
 
 # Authentication policies

@@ -1,27 +1,35 @@
 """What all endpoints of objects and lists begin with: who asks, what is there, and may they."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from chalicelib.api.cors import require_allowed_origin
+from chalicelib.api.ids import NewId
 from chalicelib.protocol.bodies import INVALID_ID, Body, parse_body
 from chalicelib.protocol.errors import (
     FORBIDDEN,
     MISSING_AUTH_TOKEN,
     MISSING_RESOURCE,
+    Problem,
     ProtocolError,
     invalid,
 )
 from chalicelib.protocol.kinds import Kind
-from chalicelib.protocol.messages import JsonObject, Request, Response
+from chalicelib.protocol.messages import JsonObject, Request, Response, is_utf8
 from chalicelib.protocol.permissions import Action, who_may
 from chalicelib.protocol.principals import group_of, principals_of
 from chalicelib.protocol.stored import Permissions, StoredObject
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.settings import Settings
 from chalicelib.storage.keyed import Keyed
-from chalicelib.storage.unit_of_work import Origin, UnitOfWork
+from chalicelib.storage.staging import Origin
+from chalicelib.storage.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:  # they are made of endpoints, which are given calls
+    from chalicelib.api.pipeline import Pipeline
+    from chalicelib.api.plugins import Plugins
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +41,30 @@ class Call:
         settings: of the service.
         user_id: who asks; None for the anonymous.
         unit: what the request reads and stages in.
+        plugins: what they add to the service.
+        pipeline: what other requests go through, that are carried out in this one.
+        new_id: gives an id for a new object of a kind.
     """
 
     request: Request
     settings: Settings
     user_id: str | None
     unit: UnitOfWork
+    plugins: "Plugins"
+    pipeline: "Pipeline"
+    new_id: NewId
+
+    def of(self, request: Request, user_id: str | None) -> "Call":
+        """The call of another request in the same transaction."""
+        return replace(self, request=request, user_id=user_id)
 
     def origin(self, *, by_list: bool = False) -> Origin:
         """Where this request's writes come from."""
         return Origin(self.user_id, self.request.id, by_list)
+
+    def is_free(self, uri: ObjectUri) -> bool:
+        """Whether an object may be created under this id: aliases are nobody's."""
+        return (uri.kind, uri.id) not in self.plugins.reserved
 
     def may(self, action: Action, uri: ObjectUri | ListUri) -> bool:
         """Whether the user may do this to the object, or to all objects of the list.
@@ -72,10 +94,6 @@ class Call:
             overrides=self.settings.permission_overrides,
         )
 
-    def load_list(self, uri: ListUri) -> None:
-        """Load what decides on a list, and what else the part that is shared needs."""
-        self.unit.load(uri.ancestors, [uri], groups_of=self.user_id)
-
     def require_part(self, action: Action, uri: ListUri) -> Keyed | None:
         """What the user may do this to of a list; None for the whole.
 
@@ -86,6 +104,7 @@ class Call:
                 buckets are an empty list (decision 1).
         """
         if self.may(action, uri):
+            self._require_sound()
             self._require_parent(uri)
             return None
         if not self.has_parent(uri):
@@ -95,6 +114,7 @@ class Call:
         is_shown = action is Action.READ and uri.parent is None and self.user_id is not None
         if not (shared.has_any() or is_shown):
             raise self.forbidden()
+        self._require_sound()
         return shared
 
     def require(self, action: Action, uri: ObjectUri | ListUri) -> None:
@@ -103,12 +123,20 @@ class Call:
         Rule: spec, "Users and permissions", section 5.
 
         Raises:
-            ProtocolError: MISSING_AUTH_TOKEN for the anonymous, FORBIDDEN for others;
-                MISSING_RESOURCE for a missing parent, to those who may.
+            ProtocolError: MISSING_AUTH_TOKEN for the anonymous, FORBIDDEN for others. To those
+                who may: INVALID_PARAMETERS for an origin that is not allowed, or a query string
+                that is not UTF-8; MISSING_RESOURCE for a missing parent.
         """
         if not self.may(action, uri):
             raise self.forbidden()
+        self._require_sound()
         self._require_parent(uri)
+
+    def _require_sound(self) -> None:
+        """Go on only with what may be looked at further, now that the user may do this."""
+        require_allowed_origin(self.request.headers, self.settings)
+        if not all(is_utf8(name + value) for name, value in self.request.query):
+            raise invalid([Problem("querystring", None, "Invalid query string: it is not UTF-8")])
 
     def _require_parent(self, uri: ObjectUri | ListUri) -> None:
         if not self.has_parent(uri):

@@ -9,7 +9,7 @@ _ALWAYS_EXPOSED = ("Alert", "Backoff", "Content-Length", "Retry-After")
 _EXPOSED_OF_OBJECTS = ("Cache-Control", "ETag", "Expires", "Last-Modified", "Pragma")
 _EXPOSED_OF_LISTS = ("Next-Page", "Total-Records")
 
-NO_CACHE = {"Cache-Control": "no-cache"}
+CONTENT_TYPE = {"Content-Type": "application/json; charset=UTF-8"}
 
 TO_IS_DEPRECATED = {
     "Alert": '{"code":"soft-eol",'
@@ -38,6 +38,11 @@ def retry_after(settings: Settings) -> dict[str, str]:
 
 
 def exposed(serves: Serves, *, reads: bool) -> dict[str, str]:
+    """The header with the names of those that a browser shows to a script of another origin."""
+    return {"Access-Control-Expose-Headers": ", ".join(exposed_names(serves, reads=reads))}
+
+
+def exposed_names(serves: Serves, *, reads: bool) -> list[str]:
     """Which headers a browser shows to a script of another origin.
 
     Args:
@@ -49,4 +54,4 @@ def exposed(serves: Serves, *, reads: bool) -> dict[str, str]:
         names += _EXPOSED_OF_OBJECTS
     if reads and serves is Serves.LIST:
         names += _EXPOSED_OF_LISTS
-    return {"Access-Control-Expose-Headers": ", ".join(names)}
+    return names

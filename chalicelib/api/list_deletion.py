@@ -29,7 +29,6 @@ def delete_list(call: Call, uri: ListUri) -> Answer:
     What is more than a transaction holds goes on in further ones, as far as the time and the
     answer allow: nothing is answered that was not done.
     """
-    call.load_list(uri)
     shared = call.require_part(Action.WRITE, uri)
     preconditions = Preconditions.from_headers(call.request.headers, reads=False)
     preconditions.check_list(call.unit.timestamp(uri))

@@ -3,17 +3,18 @@
 Rule: spec, "Lists"; "Records", section 5 (POST).
 """
 
-import secrets
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from chalicelib.api.addresses import Needs
+from chalicelib.api.caching import cache_headers
 from chalicelib.api.calls import Call, ParsedBody, shown
-from chalicelib.api.headers import NO_CACHE, TO_IS_DEPRECATED, validators
+from chalicelib.api.headers import TO_IS_DEPRECATED, validators
+from chalicelib.api.validation import validated
 from chalicelib.protocol import bodies
 from chalicelib.protocol.bodies import Body
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError, invalid
 from chalicelib.protocol.fields import select
-from chalicelib.protocol.ids import id_from_random
 from chalicelib.protocol.messages import JsonObject, Response
 from chalicelib.protocol.pagination import Token, derive_key, open_token
 from chalicelib.protocol.permissions import Action, with_writer
@@ -30,7 +31,6 @@ MAX_NEXT_PAGE_CHARACTERS: Final = 8192
 
 def get_list(call: Call, uri: ListUri) -> Response:
     """A page of the list, or 304."""
-    call.load_list(uri)
     shared = call.require_part(Action.READ, uri)
     call.unit.begin(uri)
     timestamp = call.unit.timestamp(uri)
@@ -44,7 +44,8 @@ def get_list(call: Call, uri: ListUri) -> Response:
     after = before.after if before else None
     page = call.unit.read_page(uri, query, after, shared=shared)
     first_timestamp = before.timestamp if before else timestamp  # "first ETag"
-    headers = validators(first_timestamp) | NO_CACHE | {"Total-Records": str(page.total)}
+    headers = validators(first_timestamp) | cache_headers(call, uri)
+    headers["Total-Records"] = str(page.total)
     if page.next is not None:
         headers["Next-Page"] = pages.url_of(Token(page.next, first_timestamp))
     headers |= TO_IS_DEPRECATED if query.uses_to else {}
@@ -97,12 +98,12 @@ def post_list(call: Call, uri: ListUri) -> Response:
     """A new object; or the one that has the id already, unchanged."""
     request = call.request
     parsed = ParsedBody.of(request, uri.kind)
-    target = _load_target(call, uri, parsed.body)
+    target = _target(call, uri, parsed.body)
     call.require(Action.CREATE, uri)
     body = parsed.required()
     if body.data is None and uri.kind.properties is not None:
         raise invalid([bodies.DATA_MISSING])
-    if body.has_id and not uri.kind.is_id(body.id):
+    if body.has_id and not (uri.kind.is_id(body.id) and call.is_free(target)):
         raise invalid([bodies.INVALID_ID])
     preconditions = Preconditions.from_headers(request.headers, reads=False)
     found = call.unit.find(target)
@@ -110,13 +111,16 @@ def post_list(call: Call, uri: ListUri) -> Response:
         if not call.may(Action.READ, target):
             raise call.forbidden()
         preconditions.check_object(found)
+    else:
+        preconditions.check_list(call.unit.timestamp(uri))
+    data = validated(call, uri, body.data or {}, id=body.id)
+    if isinstance(found, StoredObject):
         return Response(200, {"data": found.to_json()})
-    preconditions.check_list(call.unit.timestamp(uri))
     if preconditions.unmodified_since is not None:
         call.unit.hold(uri)
     stored = call.unit.put(
         target,
-        body.data or {},
+        data,
         with_writer(body.permissions or {}, writer(call.user_id)),
         origin=call.origin(by_list=True),
         last_modified=honoured(body.last_modified, None),
@@ -124,12 +128,32 @@ def post_list(call: Call, uri: ListUri) -> Response:
     return Response(201, shown(stored))
 
 
-def _load_target(call: Call, uri: ListUri, body: Body | None) -> ObjectUri:
-    """Load what a POST needs, and give the address it is about: of its id, or of an unused one."""
-    is_given = body is not None and uri.kind.is_id(body.id)
-    while True:
-        id = body.id if body and is_given else id_from_random(uri.kind, secrets.token_bytes(16))
-        target = uri.object(id)
-        call.unit.load([*uri.ancestors, target], [uri, *target.lists])
-        if is_given or call.unit.find(target) is None:
-            return target
+def _target(call: Call, uri: ListUri, body: Body | None) -> ObjectUri:
+    """The address that a POST is about: of the id that it gives, or of one just made up."""
+    if body is not None and uri.kind.is_id(body.id):
+        target = uri.object(body.id)
+        call.unit.load([target], target.lists)
+        return target
+    target = uri.object(call.new_id(uri.kind))
+    call.unit.assume_missing(target)
+    return target
+
+
+def needs_of_list(call: Call, uri: ListUri) -> Needs:
+    """What decides on a list, and what else a POST, or the part that is shared, needs."""
+    if call.request.method != "POST":
+        return Needs(uri.ancestors, [uri], filter(None, [call.user_id]))
+    target = _named_in(call.request.body, uri)
+    if target is None:
+        return Needs(uri.ancestors, [uri])
+    return Needs([*uri.ancestors, target], [uri, *target.lists])
+
+
+def _named_in(body: bytes, uri: ListUri) -> ObjectUri | None:
+    """The address that a body names; None where it names none, or can't be read."""
+    if b'"id"' not in body:
+        return None
+    sent = bodies.load_object(body)
+    data = sent.get("data") if isinstance(sent, dict) else None
+    id = data.get("id") if isinstance(data, dict) else None
+    return uri.object(id) if isinstance(id, str) and uri.kind.is_id(id) else None

@@ -7,8 +7,11 @@ import json
 import re
 from typing import Any
 
+from chalicelib.api.addresses import Needs
+from chalicelib.api.caching import cache_headers
 from chalicelib.api.calls import Call, ParsedBody, require_possible, shown
-from chalicelib.api.headers import NO_CACHE, validators
+from chalicelib.api.headers import validators
+from chalicelib.api.validation import validated
 from chalicelib.protocol import bodies
 from chalicelib.protocol.bodies import Body
 from chalicelib.protocol.errors import Problem, invalid
@@ -24,9 +27,20 @@ from chalicelib.protocol.uris import ObjectUri
 _INTEGER = re.compile(r'-?[0-9]{1,20}|"-?[0-9]{1,20}"')
 
 
+def needs_of_object(call: Call, uri: ObjectUri) -> Needs:
+    """What each method needs: to read takes no clock, and to change no list that it holds."""
+    objects = [*uri.ancestors, uri]
+    match call.request.method:
+        case "GET" | "HEAD":
+            return Needs(objects)
+        case "PATCH":
+            return Needs(objects, [uri.list])
+        case _:
+            return Needs(objects, [uri.list, *uri.lists])
+
+
 def get_object(call: Call, uri: ObjectUri) -> Response:
     """The object, or 304."""
-    call.unit.load([*uri.ancestors, uri])
     call.require(Action.READ, uri)
     fields = parse_fields(dict(call.request.query).get("_fields", ""), uri.kind)
     stored = call.existing(uri)
@@ -36,14 +50,13 @@ def get_object(call: Call, uri: ObjectUri) -> Response:
         return Response(304, headers=headers)
     preconditions.check_object(stored)
     body = shown(stored) if fields is None else {"data": select(stored.to_json(), fields)}
-    return Response(200, body, headers | NO_CACHE)
+    return Response(200, body, headers | cache_headers(call, uri))
 
 
 def put_object(call: Call, uri: ObjectUri) -> Response:
     """The object, created or replaced."""
     request = call.request
     parsed = ParsedBody.of(request, uri.kind)
-    call.unit.load([*uri.ancestors, uri], [uri.list, *uri.lists])
     found = call.unit.find(uri)
     old = found if isinstance(found, StoredObject) else None
     call.require(Action.CREATE if old is None else Action.WRITE, uri)
@@ -52,6 +65,7 @@ def put_object(call: Call, uri: ObjectUri) -> Response:
     require_possible(uri)
     Preconditions.from_headers(request.headers, reads=False).check_object(found)
     _require_same_id(body, uri)
+    data = validated(call, uri.list, data, id=uri.id)
     kept = {} if old is None else old.permissions
     stored = call.unit.put(
         uri,
@@ -84,16 +98,15 @@ def patch_object(call: Call, uri: ObjectUri) -> Response:
     """The object with some of its properties or permissions changed."""
     request = call.request
     parsed = ParsedBody.of(request, uri.kind, merges=True)
-    call.unit.load([*uri.ancestors, uri], [uri.list])
     call.require(Action.WRITE, uri)
     body = parsed.required()
     old = call.existing(uri)
     Preconditions.from_headers(request.headers, reads=False).check_object(old)
     if body.is_empty:
         raise invalid([bodies.NOTHING_TO_PATCH])
-    data = {**old.data, **(body.data or {})}
-    _require_members(data, uri)
+    data = _merged(body, uri, old)
     _require_same_id(body, uri)
+    data = validated(call, uri.list, data, id=uri.id)
     stored = call.unit.put(
         uri,
         data,
@@ -108,22 +121,28 @@ def patch_object(call: Call, uri: ObjectUri) -> Response:
     return Response(200, shown(stored), validators(stored.last_modified))
 
 
-def _require_members(data: JsonObject, uri: ObjectUri) -> None:
-    if uri.kind.properties is not None and (problems := [*bodies.problems_of_members(data)]):
+def _merged(body: Body, uri: ObjectUri, old: StoredObject) -> JsonObject:
+    """The data that a PATCH makes of what is there."""
+    data = {**old.data, **(body.data or {})}
+    if problems := [*bodies.problems_of_properties(data, uri.kind)]:
         raise invalid(problems)
+    return bodies.kept_properties(data, uri.kind)
 
 
 def _changes(
     body: Body, old: StoredObject, new: StoredObject, *, only_differences: bool
 ) -> JsonObject:
-    """What a PATCH changed of what it named. Rule: spec, "Records", section 5."""
-    changes: JsonObject = {}
-    if not only_differences:
-        changes = {
-            name: value
-            for name, value in (body.data or {}).items()
-            if not _is_same(value, old.data.get(name))
-        }
+    """What a PATCH changed of what it named, as it was stored.
+
+    Rule: spec, "Records", section 5; "Schema", section 4.
+    """
+    changes = {
+        name: new.data[name]
+        for name, value in (body.data or {}).items()
+        if name in new.data
+        and not _is_same(new.data[name], old.data.get(name))
+        and not (only_differences and _is_same(new.data[name], value))
+    }
     if body.last_modified not in (None, new.last_modified):
         changes["last_modified"] = new.last_modified
     return changes
@@ -136,7 +155,6 @@ def _is_same(one: Any, other: Any) -> bool:
 
 def delete_object(call: Call, uri: ObjectUri) -> Response:
     """The tombstone of the object."""
-    call.unit.load([*uri.ancestors, uri], [uri.list, *uri.lists])
     call.require(Action.WRITE, uri)
     given = _deletion_time(dict(call.request.query).get("last_modified"))
     old = call.existing(uri)

@@ -4,10 +4,11 @@ Rule: spec, "The service around the resources", sections 1 and 4.
 """
 
 import re
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
-from chalicelib.api.routes import ROUTES, VERSION_PREFIX, Endpoint, Route
+from chalicelib.api.addresses import ANY_METHOD, Endpoint, Match, Route
 from chalicelib.api.serves import Serves
 from chalicelib.protocol.errors import (
     METHOD_NOT_ALLOWED,
@@ -17,46 +18,37 @@ from chalicelib.protocol.errors import (
     ProtocolError,
     invalid,
 )
-from chalicelib.protocol.messages import Request, Response
+from chalicelib.protocol.messages import VERSION_PREFIX, Request, Response, is_utf8
 from chalicelib.protocol.negotiation import require_json_accepted, require_json_content
 from chalicelib.settings import Settings
 
 _OTHER_VERSION = re.compile(r"/v[0-9]")
-_NOT_UTF8 = re.compile("[\ud800-\udfff]")
-
-
-class Match(NamedTuple):
-    """Where a request leads.
-
-    Attributes:
-        route: the address.
-        ids: those in the path.
-    """
-
-    route: Route
-    ids: tuple[str, ...]
+_WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
 class Router:
     """Finds what answers a request."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Prepare the table of routes."""
+    def __init__(self, settings: Settings, routes: Iterable[Route]) -> None:
+        """Prepare the table of routes, without what settings switch off.
+
+        Args:
+            settings: of the service.
+            routes: the first that matches counts.
+        """
         self._settings = settings
-        self._routes = [(route.expression, route) for route in ROUTES]
+        self._routes = [(route.expression, _enabled(route, settings)) for route in routes]
 
     def find(self, request: Request) -> Match | Response:
         """Where the request's path leads, or the redirect to there.
 
         Raises:
             ProtocolError: MISSING_RESOURCE, VERSION_NOT_AVAILABLE; INVALID_PARAMETERS where the
-                path or the query string is not UTF-8.
+                path is not UTF-8.
         """
         path = request.path
-        if _NOT_UTF8.search(path):
+        if not is_utf8(path):
             raise invalid([Problem("path", None, "Invalid path: it is not UTF-8")])
-        if any(_NOT_UTF8.search(name + value) for name, value in request.query):
-            raise invalid([Problem("querystring", None, "Invalid query string: it is not UTF-8")])
         for expression, route in self._routes:
             if found := expression.fullmatch(path):
                 return Match(route, found.groups())
@@ -76,16 +68,32 @@ class Router:
         raise ProtocolError(MISSING_RESOURCE)
 
 
+def _enabled(route: Route, settings: Settings) -> Route:
+    """The route without the methods that are switched off. Rule: section 9."""
+    kind = route.kind
+    if kind is None:
+        return route
+    endpoint = "collection" if route.serves is Serves.LIST else "record"
+
+    def is_on(method: str) -> bool:
+        name = "get" if method == "HEAD" else method.lower()
+        is_refused = settings.readonly and method in _WRITES
+        return not is_refused and f"{endpoint}_{kind.name}_{name}" not in settings.switched_off
+
+    kept = {method: answer for method, answer in route.endpoints.items() if is_on(method)}
+    return replace(route, endpoints=kept)
+
+
 def endpoint_of(match: Match, request: Request) -> Endpoint:
     """What answers the request's method there, once its headers are such that it can.
 
     Raises:
         ProtocolError: METHOD_NOT_ALLOWED, NOT_ACCEPTABLE or UNSUPPORTED_MEDIA_TYPE.
     """
-    endpoint = match.route.endpoints.get(request.method)
+    endpoints = match.route.endpoints
+    endpoint = endpoints.get(request.method) or endpoints.get(ANY_METHOD)
     if endpoint is None:
-        allowed = ", ".join(match.route.endpoints)
-        raise ProtocolError(METHOD_NOT_ALLOWED, headers={"Allow": allowed})
+        raise ProtocolError(METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(match.route.methods)})
     if match.route.serves is not Serves.SERVER:
         require_json_accepted(request.headers)
         if request.method in ("POST", "PUT", "PATCH"):
@@ -94,5 +102,5 @@ def endpoint_of(match: Match, request: Request) -> Endpoint:
 
 
 def _redirect(request: Request, path: str) -> Response:
-    query = f"?{urlencode(request.query)}" if request.query else ""
+    query = f"?{urlencode(request.query, errors='surrogateescape')}" if request.query else ""
     return Response(307, headers={"Location": f"{request.base_url}{quote(path)}{query}"})

@@ -1,66 +1,56 @@
 """The one table of routes, for the gateway's registration and for the router."""
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import replace
+from typing import Final
 
-from chalicelib.api import list_deletion, lists, objects, server
+from chalicelib.api import batch, list_deletion, lists, objects, server
+from chalicelib.api.addresses import Endpoint, Needs, Route
 from chalicelib.api.calls import Answer, Call
 from chalicelib.api.serves import Serves
+from chalicelib.protocol import batches
 from chalicelib.protocol.kinds import KINDS, Kind
-from chalicelib.protocol.messages import Response
+from chalicelib.protocol.messages import VERSION_PREFIX, Response
 from chalicelib.protocol.uris import ListUri, ObjectUri
 
-VERSION_PREFIX = "/v1"
-
-Endpoint: TypeAlias = Callable[[Call, tuple[str, ...]], Answer]
-"""Answers a call, given the ids in its path."""
+LBHEARTBEAT: Final = f"{VERSION_PREFIX}/__lbheartbeat__"
+"""What a load balancer asks, to the last: by the end of the service it would take it for dead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """An address, and what answers there.
+def _server_route(pattern: str, methods: Mapping[str, Callable[[Call], Answer]]) -> Route:
+    def of(endpoint: Callable[[Call], Answer]) -> Endpoint:
+        return lambda call, _ids: endpoint(call)
 
-    Attributes:
-        pattern: the path, with `{name}` for a segment that is an id.
-        serves: what is there.
-        endpoints: by method.
-    """
-
-    pattern: str
-    serves: Serves
-    endpoints: Mapping[str, Endpoint]
-
-    @property
-    def expression(self) -> re.Pattern[str]:
-        """Matches the paths of this route; its groups are the ids."""
-        return re.compile(re.sub(r"\{\w+\}", "([^/]+)", self.pattern))
+    by_method = {method: of(endpoint) for method, endpoint in methods.items()}
+    return Route(pattern, Serves.SERVER, by_method)
 
 
-def _server_route(path: str, endpoint: Callable[[Call], Response]) -> Route:
-    def answer(call: Call, _ids: tuple[str, ...]) -> Response:
-        return endpoint(call)
-
-    return Route(VERSION_PREFIX + path, Serves.SERVER, {"GET": answer, "HEAD": answer})
+def _reading(endpoint: Callable[[Call], Response]) -> dict[str, Callable[[Call], Answer]]:
+    return {"GET": endpoint, "HEAD": endpoint}
 
 
-def _list_route(kind: Kind, endpoints: Mapping[str, Callable[[Call, ListUri], Answer]]) -> Route:
+def _list_route(kind: Kind, methods: Mapping[str, Callable[[Call, ListUri], Answer]]) -> Route:
     def of(endpoint: Callable[[Call, ListUri], Answer]) -> Endpoint:
         return lambda call, ids: endpoint(call, ListUri(kind, ids))
 
-    by_method = {method: of(endpoint) for method, endpoint in endpoints.items()}
-    return Route(_list_pattern(kind), Serves.LIST, by_method)
+    def needs(call: Call, ids: tuple[str, ...]) -> Needs:
+        return lists.needs_of_list(call, ListUri(kind, ids))
+
+    by_method = {method: of(endpoint) for method, endpoint in methods.items()}
+    return Route(_list_pattern(kind), Serves.LIST, by_method, kind, needs=needs)
 
 
 def _object_route(
-    kind: Kind, endpoints: Mapping[str, Callable[[Call, ObjectUri], Response]]
+    kind: Kind, methods: Mapping[str, Callable[[Call, ObjectUri], Response]]
 ) -> Route:
     def of(endpoint: Callable[[Call, ObjectUri], Response]) -> Endpoint:
         return lambda call, ids: endpoint(call, ObjectUri(kind, ids))
 
-    by_method = {method: of(endpoint) for method, endpoint in endpoints.items()}
-    return Route(_object_pattern(kind), Serves.OBJECT, by_method)
+    def needs(call: Call, ids: tuple[str, ...]) -> Needs:
+        return objects.needs_of_object(call, ObjectUri(kind, ids))
+
+    by_method = {method: of(endpoint) for method, endpoint in methods.items()}
+    return Route(_object_pattern(kind), Serves.OBJECT, by_method, kind, needs=needs)
 
 
 def _list_pattern(kind: Kind) -> str:
@@ -86,11 +76,12 @@ _LIST = {
     "DELETE": list_deletion.delete_list,
 }
 
-ROUTES = (
-    _server_route("/", server.hello),
-    _server_route("/__heartbeat__", server.heartbeat),
-    _server_route("/__lbheartbeat__", server.lbheartbeat),
+ROUTES: Final = (
+    _server_route(f"{VERSION_PREFIX}/", _reading(server.hello)),
+    _server_route(f"{VERSION_PREFIX}/__heartbeat__", _reading(server.heartbeat)),
+    replace(_server_route(LBHEARTBEAT, _reading(server.lbheartbeat)), asks_who=False),
+    _server_route(batches.PATH, {"POST": batch.post_batch}),
     *(_list_route(kind, _LIST) for kind in KINDS),
     *(_object_route(kind, _OBJECT) for kind in KINDS),
 )
-"""Every address of the service."""
+"""Every address of the service; plugins may add others."""

@@ -2,49 +2,61 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from chalicelib.api import eos
 from chalicelib.api.calls import Answer, Call, Unfinished
-from chalicelib.api.headers import exposed
+from chalicelib.api.exchanges import Exchange, Stage
+from chalicelib.api.ids import id_generators
+from chalicelib.api.pipeline import Pipeline
+from chalicelib.api.plugins import Plugins
 from chalicelib.api.refusals import refusal, unavailable, unexpected
-from chalicelib.api.router import Router, endpoint_of
-from chalicelib.api.serves import Serves
-from chalicelib.auth.policies import (
-    ANONYMOUS,
-    Authentication,
-    Policy,
-    PolicyUnavailableError,
-    authenticate,
-)
+from chalicelib.api.routes import LBHEARTBEAT, ROUTES
+from chalicelib.auth.policies import Policy, PolicyUnavailableError
 from chalicelib.observability import log_request, log_stopped, log_unavailable, log_unexpected
-from chalicelib.protocol.errors import METHOD_NOT_ALLOWED, ProtocolError
+from chalicelib.protocol.errors import SERVICE_DEPRECATED, ProtocolError
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.settings import Settings
 from chalicelib.storage.connection import Deadline
 from chalicelib.storage.failures import UnavailableError
-from chalicelib.storage.transactions import Storage
+from chalicelib.storage.transactions import Storage, system_now_ms
 from chalicelib.storage.unit_of_work import UnitOfWork
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """A request, and what has been found out of it by the time it is answered."""
-
-    request: Request
-    user: Authentication = ANONYMOUS
-    policies_ms: dict[str, float] = field(default_factory=dict)
-    serves: Serves = Serves.SERVER
 
 
 class Service:
     """Kinto's HTTP API over a storage."""
 
-    def __init__(self, settings: Settings, storage: Storage, policies: Sequence[Policy]) -> None:
-        """Put together what a container keeps between requests."""
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        policies: Sequence[Policy],
+        plugins: Plugins | None = None,
+        *,
+        now_ms: Callable[[], int] = system_now_ms,
+    ) -> None:
+        """Put together what a container keeps between requests.
+
+        Args:
+            settings: of the service.
+            storage: where everything is.
+            policies: that tell who asks, before those of plugins.
+            plugins: what they add; None for a service without any.
+            now_ms: this host's clock, which the end of the service is told by.
+
+        Raises:
+            SettingsError: a generator of ids can't be made; names the variable.
+        """
         self._settings = settings
         self._storage = storage
-        self._policies = policies
-        self._router = Router(settings)
+        self._plugins = plugins or Plugins(settings)
+        self._pipeline = Pipeline(
+            settings,
+            [*policies, *self._plugins.policies],
+            [*self._plugins.routes, *ROUTES],
+        )
+        self._new_id = id_generators(settings)
+        self._now_ms = now_ms
 
     def respond(self, request: Request, deadline: Deadline) -> Response:
         """The answer to a request; no exception leaves here.
@@ -54,21 +66,14 @@ class Service:
             deadline: until when it must be answered.
         """
         started = time.monotonic()
-        exchange = _Exchange(replace(request, base_url=self._base_url(request)))
-        try:
-            response = self._carry_out(exchange, deadline)
-        except ProtocolError as error:
-            response = refusal(error, challenges=exchange.user.challenges)
-        except UnavailableError as error:
-            log_unavailable(request, error)
-            response = unavailable(self._settings, may_repeat=error.may_repeat)
-        except PolicyUnavailableError as error:
-            log_unavailable(request, error)
-            response = unavailable(self._settings, may_repeat=True)
-        except Exception:
-            log_unexpected(request)
-            response = unexpected(self._settings)
-        response = self._finished(exchange, response)
+        now_ms = self._now_ms()
+        exchange = Exchange(replace(request, base_url=self._base_url(request)))
+        if eos.has_ended(self._settings, now_ms) and request.path != LBHEARTBEAT:
+            gone = refusal(ProtocolError(SERVICE_DEPRECATED))
+            response = self._pipeline.finished(exchange, gone)
+        else:
+            response = self._answer(exchange, deadline)
+        response = self._announcing(response, now_ms)
         seconds = time.monotonic() - started
         log_request(
             request,
@@ -79,23 +84,46 @@ class Service:
         )
         return replace(response, body=None) if request.method == "HEAD" else response
 
-    def _carry_out(self, exchange: _Exchange, deadline: Deadline) -> Response:
-        """The endpoint's answer, in one transaction unless it asks for more."""
+    def _answer(self, exchange: Exchange, deadline: Deadline) -> Response:
         request = exchange.request
-        exchange.user = authenticate(request, self._policies, exchange.policies_ms)
-        match = self._router.find(request)
-        if isinstance(match, Response):
-            return match
-        exchange.serves = match.route.serves
-        endpoint = endpoint_of(match, request)
 
-        def transaction(stage: Callable[[Call], Answer]) -> Answer:
+        def carry_out(stage: Stage) -> Response:
+            return self._carry_out(stage, exchange, deadline)
+
+        try:
+            return self._pipeline.answer(exchange, carry_out)
+        except UnavailableError as error:
+            log_unavailable(request, error)
+            failure = unavailable(self._settings, may_repeat=error.may_repeat)
+        except PolicyUnavailableError as error:
+            log_unavailable(request, error)
+            failure = unavailable(self._settings, may_repeat=True)
+        except Exception:
+            log_unexpected(request)
+            failure = unexpected(self._settings)
+        return self._pipeline.finished(exchange, failure)
+
+    def _carry_out(self, stage: Stage, exchange: Exchange, deadline: Deadline) -> Response:
+        """The endpoint's answer, in one transaction unless it asks for more."""
+        request, user_id = exchange.request, exchange.user.user_id
+
+        def transaction(stage: Stage) -> Answer:
             def work(unit: UnitOfWork) -> Answer:
-                return stage(Call(request, self._settings, exchange.user.user_id, unit))
+                return stage(
+                    Call(
+                        request,
+                        self._settings,
+                        user_id,
+                        unit,
+                        self._plugins,
+                        self._pipeline,
+                        self._new_id,
+                    )
+                )
 
             return self._storage.run(work, deadline)
 
-        answer = transaction(lambda call: endpoint(call, match.ids))
+        answer = transaction(stage)
         while isinstance(answer, Unfinished):
             done = answer.response
             try:
@@ -111,12 +139,9 @@ class Service:
         scheme, _, host = request.base_url.partition("://")
         return f"{self._settings.http_scheme or scheme}://{self._settings.http_host or host}"
 
-    def _finished(self, exchange: _Exchange, response: Response) -> Response:
-        """The answer with the headers that all have."""
-        headers = dict(response.headers)
-        if response.status != METHOD_NOT_ALLOWED.status:
-            reads = exchange.request.method in ("GET", "HEAD")
-            headers |= exposed(exchange.serves, reads=reads)
+    def _announcing(self, response: Response, now_ms: int) -> Response:
+        """The answer with what all clients are to know. Rule: section 7."""
+        headers = dict(response.headers) | eos.alert(self._settings, now_ms)
         if self._settings.backoff is not None:
             headers["Backoff"] = str(self._settings.backoff)
         return replace(response, headers=headers)

@@ -1,12 +1,12 @@
 """The policies that the settings name, made once a container."""
 
-import importlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalicelib.auth import basic
 from chalicelib.auth.policies import Policy
+from chalicelib.dotted_paths import imported
 from chalicelib.protocol.credentials import without
 from chalicelib.settings import Settings, SettingsError, option_variable
 
@@ -48,7 +48,7 @@ def _basic(name: str, options: Mapping[str, str], secret: str) -> Policy:
 
 def _custom(name: str, options: Mapping[str, str], path: str) -> Policy:
     variable = option_variable(name, USE)
-    factory = _imported(path, variable)
+    factory: Factory = imported(path, variable, built_in=[basic.NAME, OPENID])
     try:
         policy = factory(name, options)
     except SettingsError:
@@ -63,23 +63,6 @@ def _custom(name: str, options: Mapping[str, str], path: str) -> Policy:
             f" one has the name {name}, a challenge and the method user_id"
         )
     return policy  # type: ignore[no-any-return]  # looked at above
-
-
-def _imported(path: str, variable: str) -> Factory:
-    """What a dotted path names."""
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", path, re.ASCII):
-        raise SettingsError(f"{variable} is not {basic.NAME}, {OPENID} or a dotted Python path")
-    module_name, _, attribute = path.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise SettingsError(
-            f"{variable}={path} can't be imported: {type(error).__name__}: {error}"
-        ) from error
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        raise SettingsError(f"{variable}={path} names nothing that can be called")
-    return found  # type: ignore[no-any-return]  # what it gives is looked at
 
 
 def _is_policy(policy: Any, name: str) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from chalicelib.auth.fetching import is_safe_url
-from chalicelib.settings import SettingsError, option_variable, split_list
+from chalicelib.setting_values import split_list
+from chalicelib.settings import SettingsError, option_variable
 
 ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),

@@ -1,23 +1,27 @@
 """`{"data": ..., "permissions": ...}` in: JSON to checked values, or every problem at once.
 
 Rule: spec, "Records", section 7; "Buckets, collections and groups", sections 3 and 5;
-"Users and permissions", section 4.
+"Users and permissions", section 4; "Schema", sections 2 and 7.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Final
 
 from chalicelib.protocol.errors import Problem, invalid
-from chalicelib.protocol.kinds import Kind
+from chalicelib.protocol.kinds import COLLECTION, GROUP, Kind
 from chalicelib.protocol.messages import JsonObject
+from chalicelib.protocol.schemas import schema_fault
 from chalicelib.protocol.timestamps import MAX_TIMESTAMP
 
 MAX_DEPTH = 520
 """Levels of nesting in a body: 500 for clients, within what Python's JSON parser can do."""
+
+MAX_CACHE_EXPIRES = 2_147_483_647
+"""Seconds: 68 years, and what a client's 32 bits hold."""
 
 NOT_A_MAPPING = "is not a mapping type: Does not implement dict-like functionality."
 NOTHING_TO_PATCH = Problem("body", "data", "Provide at least one of data or permissions")
@@ -57,15 +61,23 @@ def parse_json(raw: bytes) -> JsonObject:
             not finite as a double, a string holds half a surrogate pair, or it is nested deeper
             than MAX_DEPTH.
     """
+    loaded = load_object(raw)
+    if isinstance(loaded, Problem):
+        raise invalid([loaded])
+    return loaded
+
+
+def load_object(raw: bytes) -> JsonObject | Problem:
+    """The JSON object in these bytes, or why there is none, as `parse_json` says it."""
     if not raw:
         return {}
     try:
         value = _load(raw)
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are
-        raise invalid([Problem("body", None, f"Invalid JSON request body: {error}")]) from error
+        return Problem("body", None, f"Invalid JSON request body: {error}")
     if not isinstance(value, dict):
         description = f"Invalid JSON: Should be a JSON object, got {json.dumps(value)}"
-        raise invalid([Problem("body", None, description)])
+        return Problem("body", None, description)
     return value
 
 
@@ -123,7 +135,7 @@ def parse_body(
         raw: the bytes.
         kind: of the object written.
         query: the request's parameters, of which writes allow none.
-        merges: for a PATCH. What it says of a group's members is checked when that was found.
+        merges: for a PATCH. The properties are checked when those that stay were found.
 
     Raises:
         ProtocolError: INVALID_PARAMETERS with every problem: of `data`, of `permissions`, then of
@@ -141,10 +153,10 @@ def parse_body(
     ]
     if problems:
         raise invalid(problems)
-    return _body_of(sent, kind, is_empty=not raw)
+    return _body_of(sent, kind, is_empty=not raw, merges=merges)
 
 
-def _body_of(sent: JsonObject, kind: Kind, *, is_empty: bool) -> Body:
+def _body_of(sent: JsonObject, kind: Kind, *, is_empty: bool, merges: bool) -> Body:
     data = sent.get("data")
     permissions = {
         name: tuple(dict.fromkeys(principals))
@@ -159,7 +171,7 @@ def _body_of(sent: JsonObject, kind: Kind, *, is_empty: bool) -> Body:
         and (kind.properties is None or name in kind.properties)
     }
     return Body(
-        data=own,
+        data=own if merges else kept_properties(own, kind),
         permissions=permissions,
         id=data.get("id"),
         has_id="id" in data,
@@ -174,10 +186,11 @@ def _problems_of_data(sent: JsonObject, kind: Kind, merges: bool) -> Iterator[Pr
             yield DATA_MISSING
     elif not isinstance(data, dict):
         yield Problem("body", "data", f'"{as_text(data)}" {NOT_A_MAPPING}')
-    elif kind.properties is None:
-        yield from _problems_of_timestamp(data.get("last_modified"))
-    elif not merges:
-        yield from problems_of_members(data)
+    else:
+        if kind.properties is None:
+            yield from _problems_of_timestamp(data.get("last_modified"))
+        if not merges:
+            yield from problems_of_properties(data, kind)
 
 
 def _problems_of_timestamp(value: Any) -> Iterator[Problem]:
@@ -190,15 +203,72 @@ def _problems_of_timestamp(value: Any) -> Iterator[Problem]:
         yield Problem("body", name, f'"{value}" is greater than maximum value {MAX_TIMESTAMP}')
 
 
-def problems_of_members(data: JsonObject) -> Iterator[Problem]:
-    """What is wrong with the members that a group's data names, or with there being none.
+def problems_of_properties(data: JsonObject, kind: Kind) -> Iterator[Problem]:
+    """What is wrong with the properties that objects of a kind are asked for, all at once.
 
-    Rule: spec, "Buckets, collections and groups", section 5.
+    Rule: spec, "Buckets, collections and groups", section 5; "Schema", sections 2 and 7.
+
+    Args:
+        data: as it is about to be stored: of a PATCH, with what stays.
+        kind: of the object.
     """
+    if kind in _PROBLEMS_OF:
+        yield from _PROBLEMS_OF[kind](data)
+
+
+def kept_properties(data: JsonObject, kind: Kind) -> JsonObject:
+    """The properties as they are stored: `cache_expires` of a collection is a number, or absent.
+
+    Args:
+        data: without problems.
+        kind: of the object.
+    """
+    if kind is not COLLECTION or "cache_expires" not in data:
+        return data
+    seconds = data["cache_expires"]
+    if seconds in (None, ""):
+        return {name: value for name, value in data.items() if name != "cache_expires"}
+    return {**data, "cache_expires": int(seconds)}
+
+
+def _problems_of_members(data: JsonObject) -> Iterator[Problem]:
     if "members" not in data:
         yield Problem("body", "data.members", "Required")
     else:
         yield from _problems_of_strings(data["members"], "data.members")
+
+
+def _problems_of_attributes(data: JsonObject) -> Iterator[Problem]:
+    if "schema" in data:
+        yield from _problems_of_schema(data["schema"])
+    yield from _problems_of_cache_expires(data.get("cache_expires"))
+
+
+def _problems_of_schema(value: Any) -> Iterator[Problem]:
+    if not isinstance(value, dict):
+        yield Problem("body", "data.schema", f'"{as_text(value)}" {NOT_A_MAPPING}')
+    elif (fault := schema_fault(value)) is not None:
+        yield Problem("body", "data.schema", fault)
+
+
+def _problems_of_cache_expires(value: Any) -> Iterator[Problem]:
+    name = "data.cache_expires"
+    if value in (None, ""):
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    if not is_number and not (isinstance(value, str) and _DIGITS.fullmatch(value)):
+        yield Problem("body", name, f'"{as_text(value)}" is not a number')
+    elif int(value) > MAX_CACHE_EXPIRES:
+        description = f'"{as_text(value)}" is greater than maximum value {MAX_CACHE_EXPIRES}'
+        yield Problem("body", name, description)
+
+
+_DIGITS: Final = re.compile("[0-9]{1,300}")
+
+_PROBLEMS_OF: Final[Mapping[Kind, Callable[[JsonObject], Iterator[Problem]]]] = {
+    COLLECTION: _problems_of_attributes,
+    GROUP: _problems_of_members,
+}
 
 
 def _problems_of_permissions(permissions: Any, kind: Kind) -> Iterator[Problem]:

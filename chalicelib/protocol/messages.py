@@ -1,11 +1,22 @@
 """Request and Response, as everything behind the edge sees them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+VERSION_PREFIX: Final = "/v1"
+"""What every path that is served begins with."""
 
 JsonObject = dict[str, Any]
 """A JSON object as parsed. What is in it is the client's."""
+
+_UNDECODED = re.compile("[\ud800-\udfff]")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether what was decoded of a path or query string is all UTF-8."""
+    return _UNDECODED.search(text) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +50,10 @@ class Response:
         status: the HTTP status code.
         body: an object that is sent as JSON, or None where nothing is.
         headers: without those of the connection and the content.
+        says_null: whether JSON's `null` is sent where there is no body.
     """
 
     status: int
     body: JsonObject | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    says_null: bool = False

@@ -32,9 +32,13 @@ def require_json_content(headers: Mapping[str, str]) -> None:
     Raises:
         ProtocolError: UNSUPPORTED_MEDIA_TYPE.
     """
-    content_type = headers.get("content-type", "").strip()
-    if content_type and _media_type(content_type) != JSON:
+    if not is_json(headers.get("content-type", "")):
         raise _refusal("Content-Type", UNSUPPORTED_MEDIA_TYPE)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body is said to be JSON, or not said to be anything."""
+    return _media_type(content_type) == JSON or not content_type.strip()
 
 
 def _admits_json(part: str) -> bool:

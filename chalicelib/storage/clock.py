@@ -4,7 +4,7 @@ Rule: `docs/architecture.md`, "The clock".
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pynamodb.expressions.condition import Condition
@@ -124,19 +124,39 @@ class StagedClock:
         return cls(key, loaded, loaded.within, loaded.timestamp)
 
     @property
-    def count(self) -> int:
-        """The live objects of the list, staged ones included."""
-        return self.grown + (self.loaded.count if self.loaded and not self.is_opened else 0)
+    def begins(self) -> bool:
+        """Whether the list begins in this unit, so that nothing can be in it but what is staged."""
+        return self.loaded is None or self.is_opened
 
     @property
-    def named_ids(self) -> frozenset[str]:
-        """The ids of the last writes, as read."""
-        return frozenset(self.loaded.newest_writes if self.loaded else ())
+    def as_read(self) -> Clock:
+        """The clock that the list is to be read by, but that the staged objects count."""
+        if self.loaded is None or self.is_opened:
+            return Clock(self.timestamp, self.grown, self.within)
+        count = self.loaded.count + self.grown
+        latest = self.loaded.latest if self.kept is None else self.kept
+        return replace(self.loaded, count=count, latest=latest)
 
     @property
     def is_changed(self) -> bool:
         """Whether there is anything to commit."""
         return self.first is not None or self.is_closed
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether it is not just as it was read."""
+        return self.is_changed or self.is_held
+
+    @property
+    def max_stored_bytes(self) -> int:
+        """What DynamoDB counts for it at most."""
+        named = sum(len(write.to_text()) + 1 for write in self.writes)
+        latest = self.as_read
+        return 200 + len(self.key.parent) + latest.latest_bytes + len(latest.latest) + named
+
+    def copy(self) -> "StagedClock":
+        """The same, that stays as it is."""
+        return replace(self, writes=[*self.writes])
 
     @property
     def is_closed(self) -> bool:
@@ -157,7 +177,24 @@ class StagedClock:
 
     def close(self) -> None:
         """Let nothing more be written within the list's incarnation ("closed clock")."""
+        if self.begins:
+            self.grown, self.writes = 0, []
         self.within = CLOSED
+
+    def abandon(self) -> None:
+        """Leave the list to what is stored: the parent it was opened for is never written."""
+        self.within = CLOSED if self.loaded is None else self.loaded.within
+        self.is_opened, self.grown, self.writes = False, 0, []
+
+    def name(self, write: Write) -> None:
+        """Name a write, in the place of an earlier one of that object in this unit."""
+        self.writes = [*(each for each in self.writes if each.id != write.id), write]
+
+    def forget(self, id: str) -> None:
+        """Name no write of an object any more."""
+        self.writes = [write for write in self.writes if write.id != id]
+        latest = self.as_read.latest
+        self.kept = tuple(each for each in latest if Write.from_text(each).id != id)
 
     def _move_to(self, timestamp: int) -> None:
         self.timestamp = timestamp

@@ -5,48 +5,21 @@ Rule: `docs/architecture.md`, "The life of a request".
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.operand import Path
-
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
-from chalicelib.protocol.uris import ObjectUri
 from chalicelib.storage import access
 from chalicelib.storage.clock import MAX_LATEST_BYTES, StagedClock, Write
-from chalicelib.storage.connection import MAX_ACTIONS, Deadline, Dynamo, condition_of
+from chalicelib.storage.connection import MAX_ACTIONS, Deadline, Dynamo
 from chalicelib.storage.failures import UnavailableError
-from chalicelib.storage.items import Cause, Item, stored_bytes, to_raw
+from chalicelib.storage.items import stored_bytes
 from chalicelib.storage.keys import listed_key
+from chalicelib.storage.staging import StagedObject
 
 MAX_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
 
 MAX_NEW_ROWS: Final = 10_000
 """Access rows that one request may need: more would not be written in its time."""
-
-
-@dataclass(frozen=True, slots=True)
-class StagedObject:
-    """An object as it will be, why, and as it was read."""
-
-    uri: ObjectUri
-    item: Item
-    cause: Cause
-    read: Item | None
-
-    def to_action(self, table: str) -> dict[str, Any]:
-        """Its write, under the condition that it is still as it was read."""
-        raw = to_raw(self.item, self.cause)
-        return {"Put": {"TableName": table, "Item": raw, **condition_of(as_read(self.read))}}
-
-    @property
-    def rows(self) -> list[access.Row]:
-        """The rows that it needs and hasn't got."""
-        read = self.read
-        if read is not None and not (read.is_live and read.within == self.item.within):
-            read = None
-        return access.rows_to_put(self.uri, self.item, read)
 
 
 class Commit:
@@ -82,16 +55,21 @@ class Commit:
         """
         self._shorten_latest()
         tables = self._dynamo.tables
-        objects = [staged.to_action(tables.objects) for staged in self._objects]
+        actions = [
+            *(staged.to_action(tables.objects) for staged in self._objects),
+            *(clock.to_action(tables.objects) for clock in self._clocks),
+        ]
         rows = [row for staged in self._objects for row in staged.rows]
-        size = sum(stored_bytes(action["Put"]["Item"]) for action in objects)
-        actions = [*objects, *(clock.to_action(tables.objects) for clock in self._clocks)]
+        size = sum(stored_bytes(staged.raw) for staged in self._objects if staged.raw)
+        size += sum(clock.max_stored_bytes for clock in self._clocks)
         if len(actions) > MAX_ACTIONS or len(rows) > MAX_NEW_ROWS or size > MAX_TRANSACTION_BYTES:
             raise ProtocolError(REQUEST_TOO_LARGE)
-        if len(actions) + len(rows) > MAX_ACTIONS:
+        puts = [access.put_action(tables.access, row) for row in rows]
+        size += sum(stored_bytes(put["Put"]["Item"]) for put in puts)
+        if len(actions) + len(puts) > MAX_ACTIONS or size > MAX_TRANSACTION_BYTES:
             self._put_before(rows)
         else:
-            actions += [access.put_action(tables.access, row) for row in rows]
+            actions += puts
         self._dynamo.transact(actions, uuid.uuid4().hex, self._deadline)
 
     def _put_before(self, rows: Iterable[access.Row]) -> None:
@@ -110,12 +88,9 @@ class Commit:
         long = [
             clock
             for clock in self._clocks
-            if clock.loaded
-            and clock.first is not None
-            and not clock.is_opened
-            and clock.loaded.latest_bytes > MAX_LATEST_BYTES
+            if clock.first is not None and clock.as_read.latest_bytes > MAX_LATEST_BYTES
         ]
-        named = {clock.key: clock.loaded.newest_writes for clock in long if clock.loaded}
+        named = {clock.key: clock.as_read.newest_writes for clock in long}
         keys = [listed_key(key.parent, id) for key, writes in named.items() for id in writes]
         if not keys:
             return
@@ -130,13 +105,3 @@ class Commit:
 
 def _is_visible(write: Write, raw: dict[str, Any] | None) -> bool:
     return raw is not None and int(raw["version"]["N"]) >= write.version
-
-
-def as_read(read: Item | None) -> Condition:
-    """The condition that an item is as it was read, or still missing ("as read", "version").
-
-    It covers the object and its tombstone, as both are one item ("one item").
-    """
-    if read is None:
-        return Path("parent").does_not_exist()
-    return Path("version") == read.version

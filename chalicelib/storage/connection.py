@@ -19,6 +19,7 @@ from pynamodb.expressions.operand import Path
 from pynamodb.expressions.projection import create_projection_expression
 from pynamodb.expressions.update import Action, Update
 
+from chalicelib.observability import log_failed_table
 from chalicelib.protocol.errors import ProtocolError
 from chalicelib.storage.failures import (
     ConflictError,
@@ -318,16 +319,26 @@ class Dynamo:
                 groups = [*_without(conflict.failed, groups)]
                 deadline.wait(conflict)
 
-    def keeps(self, table: str, raw: RawItem, deadline: Deadline) -> bool:
-        """Whether a table takes this item, which is all key, and gives it back."""
+    def keeps(
+        self, table: str, raw: RawItem, deadline: Deadline, *, reads_only: bool = False
+    ) -> bool:
+        """Whether a table takes this item, which is all key, and gives it back.
+
+        If not, it is logged why. Where nothing may be written, it is enough that it can be read.
+        """
         asked = {table: {"Keys": [raw], "ConsistentRead": True}}
         try:
             deadline.check()
-            self._write("PutItem", {"TableName": table, "Item": raw})
+            if not reads_only:
+                self._write("PutItem", {"TableName": table, "Item": raw})
             answer = self._read("BatchGetItem", {"RequestItems": asked}, deadline)
-        except (StorageError, ClientError):
+        except (StorageError, ClientError) as error:
+            log_failed_table(table, error)
             return False
-        return bool(answer["Responses"][table] == [raw])
+        if not reads_only and answer["Responses"][table] != [raw]:
+            log_failed_table(table, None)
+            return False
+        return True
 
     def parallel(self, call: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
         """The results of a call for each of these arguments, in their order.

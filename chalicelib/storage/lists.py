@@ -78,6 +78,7 @@ class ListReader:
         parent: str,
         *,
         clock: Clock,
+        staged: dict[str, Item],
         query: ListQuery,
         keyed: Keyed | None,
         with_tombstones: bool,
@@ -88,7 +89,8 @@ class ListReader:
             dynamo: the tables.
             deadline: of the request.
             parent: the hash key of the list's clock.
-            clock: as it was read.
+            clock: as it was read, with the count that the staged objects make.
+            staged: what the request has staged in the list, by id: newer than all that is read.
             query: what is wanted.
             keyed: the only objects that count; None for all that are in the index.
             with_tombstones: whether deletions are wanted as well.
@@ -97,6 +99,7 @@ class ListReader:
         self._deadline = deadline
         self._parent = parent
         self._clock = clock
+        self._staged = staged
         self._query = query
         self._keyed = keyed
         self._needs_data = query.needs_data
@@ -117,7 +120,7 @@ class ListReader:
         gather = partial(self._gather, after=after)
         parts = self._dynamo.parallel(gather, self._sources(after))
         windows = [part.window for part in parts]
-        moving = _newest(part.moving for part in parts)
+        moving = _newest(part.moving for part in parts) | self._staged
         moving |= self._read_late(moving, windows)
         moved = [entry for item in moving.values() if (entry := self._entry(item)) is not None]
         entries = [entry for window in windows for entry in window]
@@ -147,7 +150,7 @@ class ListReader:
         met = self._met(moving)
         for place in met if self._keyed is None else sorted(met):
             yield place.id
-        late = self._read_late(moving, ())
+        late = self._staged | self._read_late(moving | self._staged, ())
         yield from (id for id, item in late.items() if self._entry(item) is not None)
 
     def _met(self, moving: dict[str, Item]) -> Iterator[Position]:
@@ -156,7 +159,7 @@ class ListReader:
             self._deadline.check(needed_s=ANSWER_S)
             if self._may_move(item):
                 _keep_newest(moving, item)
-            if self._entry(item) is not None:
+            if item.key.id not in self._staged and self._entry(item) is not None:
                 yield Position(item.last_modified, item.key.id)
 
     # Sources
@@ -181,7 +184,8 @@ class ListReader:
 
     @property
     def _probe(self) -> int | None:
-        return None if self._query.limit is None else self._query.limit + 1
+        """Entries that tell of a further page, whichever of them are staged otherwise."""
+        return None if self._query.limit is None else self._query.limit + 1 + len(self._staged)
 
     def _read_live(self, *, with_body: bool) -> Iterator[Item]:
         """All objects that the filters may admit, with their bodies where those decide."""
@@ -274,7 +278,8 @@ class ListReader:
 
     def _may_move(self, item: Item) -> bool:
         """Whether an item may be met in another version as well."""
-        return item.version > self._clock.timestamp or item.key.id in self._named
+        id = item.key.id
+        return item.version > self._clock.timestamp or id in self._named or id in self._staged
 
     def _entry(self, item: Item) -> Entry | None:
         """The item as an entry of the list; None where it isn't there, or filtered out."""

@@ -19,8 +19,9 @@ from chalicelib.protocol.messages import JsonObject, Response
 from chalicelib.protocol.uris import ListUri
 from chalicelib.settings import Settings
 from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.staging import Origin
 from chalicelib.storage.transactions import Storage
-from chalicelib.storage.unit_of_work import Origin, UnitOfWork
+from chalicelib.storage.unit_of_work import UnitOfWork
 from tests.api.filling import fill
 from tests.api.places import (
     BUCKET,

@@ -24,8 +24,9 @@ from tests.doubles import Client, CountedCalls
 
 BASE_URL = "https://kinto.example:8443/stage"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
-OBJECT_METHODS = "GET, HEAD, PUT, PATCH, DELETE"
-LIST_METHODS = "GET, HEAD, POST, DELETE"
+OBJECT_METHODS = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
+LIST_METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
+READS = "GET, HEAD, OPTIONS"
 
 
 @pytest.mark.parametrize(
@@ -115,18 +116,33 @@ def test_a_path_that_is_not_utf8_is_refused(client: Client, method: str, path: s
 
 
 @pytest.mark.parametrize("query", [{"_x": "\udcff"}, {"\udcff": ""}], ids=ascii)
-def test_a_query_string_that_is_not_utf8_is_refused(client: Client, query: dict[str, str]) -> None:
-    answer = client.ask("GET", "/buckets/blog", **query)
+@pytest.mark.parametrize("path", [BUCKET, RECORDS, f"{BUCKET}/collections/none/records"])
+def test_a_query_string_that_is_not_utf8_is_refused_where_it_is_read(
+    client: Client, path: str, query: dict[str, str]
+) -> None:
+    made(client)
+
+    answer = client.ask("GET", path, **query)
 
     assert_invalid(answer, "querystring", None, "Invalid query string: it is not UTF-8")
+    assert client.ask("GET", path, user="bob", **query).status == 403
+    assert client.ask("GET", "/", **query).status == 200
+    assert client.ask("GET", "/nowhere", **query).status == 404
+
+
+def test_a_redirect_keeps_a_query_that_is_not_utf8(client: Client) -> None:
+    answer = sent(client, Request("GET", "/buckets", (("a", "\udcff"),), base_url=BASE_URL))
+
+    assert answer.headers["Location"] == f"{BASE_URL}/v1/buckets?a=%FF"
 
 
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/", "GET, HEAD"),
-        ("/__heartbeat__", "GET, HEAD"),
-        ("/__lbheartbeat__", "GET, HEAD"),
+        ("/", READS),
+        ("/__heartbeat__", READS),
+        ("/__lbheartbeat__", READS),
+        ("/batch", "POST, OPTIONS"),
         ("/buckets", LIST_METHODS),
         *((path, LIST_METHODS) for path in LISTS),
         *((path, OBJECT_METHODS) for path in OBJECTS),
@@ -148,7 +164,7 @@ def test_a_method_that_an_address_lacks_is_refused_before_all_else(
 
 
 def test_every_route_has_its_methods_tested() -> None:
-    assert len(ROUTES) == 3 + 1 + len(LISTS) + len(OBJECTS)
+    assert len(ROUTES) == 4 + 1 + len(LISTS) + len(OBJECTS)
 
 
 @pytest.mark.parametrize(

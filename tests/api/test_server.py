@@ -1,5 +1,6 @@
 """The root view and the heartbeats."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -7,12 +8,14 @@ import pytest
 from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
 from chalicelib.auth.policies import authenticate
+from chalicelib.plugins.loading import load_plugins
 from chalicelib.protocol.messages import Request
 from chalicelib.settings import Settings
 from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.transactions import Storage
 from tests.api.places import OBJECTS, body_of, made, sent
-from tests.doubles import SECRET, STAGE, Client, CountedCalls, SetClock
+from tests.doubles import SECRET, STAGE, Client, CountedCalls, SetClock, heard_by
+from tests.test_observability import Lines
 
 ALWAYS = {"Alert", "Backoff", "Content-Length", "Retry-After"}
 OF_OBJECTS = ALWAYS | {"Cache-Control", "ETag", "Expires", "Last-Modified", "Pragma"}
@@ -22,7 +25,8 @@ OF_LISTS = OF_OBJECTS | {"Next-Page", "Total-Records"}
 def client_with(dynamo: Dynamo, **settings: Any) -> Client:
     """A client of a service with these settings."""
     ours = Settings(stage=STAGE, userid_hmac_secret=SECRET, **settings)
-    return Client(Service(ours, Storage(dynamo, SetClock()), [BasicPolicy(SECRET)]))
+    storage = Storage(dynamo, SetClock())
+    return Client(Service(ours, storage, [BasicPolicy(SECRET)], load_plugins(ours)))
 
 
 def test_the_root_view_tells_what_the_service_is(client: Client) -> None:
@@ -120,6 +124,79 @@ def test_settings_change_the_root_view(dynamo: Dynamo) -> None:
     assert body["settings"]["batch_max_requests"] == 3
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"readonly": True}, {"readonly": True}),
+        ({"batch_max_requests": 0}, {"batch_max_requests": 0, "cliquet.batch_max_requests": 0}),
+    ],
+)
+def test_settings_in_force_are_shown(
+    dynamo: Dynamo, settings: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    shown = body_of(client_with(dynamo, **settings).ask("GET", "/"))["settings"]
+
+    usual = {"batch_max_requests": 25, "cliquet.batch_max_requests": 25, "readonly": False}
+    assert shown == {**usual, **expected}
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "capability"),
+    [
+        (
+            "flush_endpoint_enabled",
+            "flush_endpoint",
+            {
+                "description": "The __flush__ endpoint can be used to remove all data from all"
+                " backends.",
+                "url": "http://kinto.readthedocs.org/en/latest/configuration/settings.html"
+                "#activating-the-flush-endpoint",
+            },
+        ),
+        (
+            "experimental_collection_schema_validation",
+            "schema",
+            {
+                "description": "Validates collection records with JSON schemas.",
+                "url": "http://kinto.readthedocs.org/en/latest/api/1.x/collections.html"
+                "#collection-json-schema",
+            },
+        ),
+        (
+            "basicauth_capability",
+            "basicauth",
+            {
+                "description": "Very basic authentication sessions. Not for production use.",
+                "url": "http://kinto.readthedocs.io/en/stable/api/1.x/authentication.html",
+            },
+        ),
+    ],
+)
+def test_a_setting_brings_its_capability(
+    dynamo: Dynamo, setting: str, name: str, capability: dict[str, str]
+) -> None:
+    for user in ("alice", None):
+        answer = client_with(dynamo, **{setting: True}).ask("GET", "/", user=user)
+
+        assert body_of(answer)["capabilities"] == {name: capability}
+
+
+def test_plugins_add_capabilities_to_those_of_settings(dynamo: Dynamo) -> None:
+    settings = Settings(stage=STAGE, flush_endpoint_enabled=True)
+    plugins = load_plugins(settings)
+    plugins.add_capability("changes", description="Changes.", url="https://changes", version=1)
+    service = Service(settings, Storage(dynamo), [], plugins)
+
+    capabilities = body_of(Client(service).ask("GET", "/"))["capabilities"]
+
+    assert capabilities.keys() == {"changes", "flush_endpoint"}
+    assert capabilities["changes"] == {
+        "description": "Changes.",
+        "url": "https://changes",
+        "version": 1,
+    }
+
+
 def test_scheme_and_host_settings_hold_for_all_urls(dynamo: Dynamo) -> None:
     client = client_with(dynamo, http_scheme="https", http_host="kinto.example:444")
     made(client)
@@ -155,6 +232,29 @@ def test_the_heartbeat_tries_both_tables(client: Client, calls: CountedCalls) ->
 
     assert body_of(answer) == {"storage": True, "permission": True, "cache": True}
     assert calls.take() == {"PutItem": 2, "BatchGetItem": 2}
+
+
+def test_the_heartbeat_of_a_read_only_service_writes_nothing(
+    dynamo: Dynamo, calls: CountedCalls
+) -> None:
+    answer = client_with(dynamo, readonly=True).ask("GET", "/__heartbeat__", user=None)
+
+    assert body_of(answer) == {"storage": True, "permission": True, "cache": True}
+    assert calls.take() == {"BatchGetItem": 2}
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_the_heartbeat_logs_which_table_does_not_work(moto_tables: Dynamo, readonly: bool) -> None:
+    tables = moto_tables.tables._replace(access="no-such-table")
+    client = client_with(Dynamo(moto_tables._connection, tables), readonly=readonly)
+    log = Lines()
+
+    with heard_by(log, logging.ERROR):
+        assert client.ask("GET", "/__heartbeat__").status == 503
+
+    (record,) = log.records
+    assert record.levelno == logging.ERROR
+    assert "the table no-such-table does not work: " in record.getMessage()
 
 
 def test_the_heartbeat_is_503_where_a_table_is_missing(moto_tables: Dynamo) -> None:

@@ -38,6 +38,11 @@ _AS_SET: Final = (
 _UNEXPECTED: Final = ("ETag", "Next-Page", "Total-Records", "Alert", "Backoff", "Retry-After")
 _WORDING: Final = ("message", "description", "info", "url")
 
+_KNOWN: Final = (("user", "id"), ("bucket", "bucket"))
+
+_ORIGIN: Final = re.compile("^https?://[^/]+")
+"""Of an absolute address, whichever host settings put into it."""
+
 _REFERENCE: Final = re.compile(r"\$\{([^}]+)\}")
 _SYMBOL: Final = re.compile(r"\{\{([^}]+)\}\}")
 _SHAPES: Final = {"t": r"(\d+)", "id": r"([0-9a-f-]{36})"}
@@ -97,7 +102,7 @@ class Run:
             headers["Content-Type"] = "application/json"
         headers |= self._filled(step.get("headers", {}))
         sent = {name: str(value) for name, value in headers.items() if value is not None}
-        target = self._filled(step["path"]).removeprefix(self._base_url)
+        target = _ORIGIN.sub("", self._filled(step["path"]))
         answer = self._ask(step["method"], quote(target, safe=_TARGET_CHARACTERS), sent, body)
         self._answers.append(answer)
         return answer
@@ -106,9 +111,7 @@ class Run:
         """What this run chose itself, by symbol."""
         known = {f"var:{name}": value for name, value in self._names.items()}
         for name, user in self._users.items():
-            known[f"user:{name}"] = user["id"]
-            if "bucket" in user:
-                known[f"bucket:{name}"] = user["bucket"]
+            known |= {f"{kind}:{name}": user[key] for kind, key in _KNOWN if key in user}
         return known | {"base": self._base_url}
 
     def _credentials(self, user: str) -> dict[str, str]:
@@ -116,7 +119,8 @@ class Run:
         return {"Authorization": f"Basic {token}"}
 
     def _user(self, name: str) -> Json:
-        return self._ask("GET", "/v1/", self._credentials(name), b"").body["user"]
+        # A service that has ended tells nobody who they are.
+        return self._ask("GET", "/v1/", self._credentials(name), b"").body.get("user", {})
 
     def _filled(self, value: Json) -> Json:
         """A part of a request with what its references stand for."""

@@ -10,6 +10,7 @@ import pytest
 
 from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
+from chalicelib.plugins.loading import load_plugins
 from chalicelib.protocol.messages import Request
 from chalicelib.settings import Settings
 from chalicelib.storage.connection import Dynamo
@@ -26,7 +27,9 @@ def test_scenario_in_process(scenario: dict[str, Any], dynamo: Dynamo, clock: Se
     settings = Settings.from_environment({**environment_of(scenario), "KINTO_STAGE": "test"})
     policies = [BasicPolicy(settings.userid_hmac_secret)]
 
-    service = Service(settings, Storage(dynamo, clock), policies)
+    service = Service(
+        settings, Storage(dynamo, clock), policies, load_plugins(settings), now_ms=clock
+    )
 
     assert replay(scenario, in_process(service, clock), BASE_URL) == []
 

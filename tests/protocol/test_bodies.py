@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.protocol.bodies import Body, parse_body, parse_json, problems_of_members
+from chalicelib.protocol.bodies import Body, parse_body, parse_json, problems_of_properties
 from chalicelib.protocol.errors import INVALID_PARAMETERS, ProtocolError
 from chalicelib.protocol.kinds import BUCKET, COLLECTION, GROUP, KINDS, RECORD, Kind
 from tests.protocol.attempts import attempt
@@ -471,7 +471,7 @@ MEMBERS = [
 def test_members_are_non_empty_strings(data: dict[str, Any], found: list[tuple[str, str]]) -> None:
     expected = [("body", name, description) for name, description in found]
 
-    assert [tuple(problem) for problem in problems_of_members(data)] == expected
+    assert [tuple(problem) for problem in problems_of_properties(data, GROUP)] == expected
     if found:
         assert problems({"data": data}, GROUP) == expected
     else:

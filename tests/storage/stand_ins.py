@@ -21,9 +21,10 @@ from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.items import Item, RawItem, from_raw
 from chalicelib.storage.keys import Key, clock_key, object_key, position_of
 from chalicelib.storage.lists import Page
+from chalicelib.storage.staging import Origin
 from chalicelib.storage.tables import BY_LAST_MODIFIED, Tables
 from chalicelib.storage.transactions import Storage
-from chalicelib.storage.unit_of_work import Origin, UnitOfWork
+from chalicelib.storage.unit_of_work import UnitOfWork
 from infra.tables import table_resources
 from tests.doubles import Patience, SetClock
 

@@ -49,7 +49,7 @@ def test_a_clock_comes_back_from_its_item() -> None:
 def test_a_clock_that_is_missing_is_that_of_buckets_before_the_first() -> None:
     clock = staged(None)
 
-    assert (clock.within, clock.timestamp, clock.count) == (ROOT, 0, 0)
+    assert (clock.within, clock.timestamp, clock.as_read.count) == (ROOT, 0, 0)
     assert not clock.is_changed
 
 
@@ -72,7 +72,7 @@ def test_a_list_that_begins_anew_goes_on_above_its_old_timestamp_and_counts_from
     clock.open("2", 50)
 
     assert (clock.within, clock.timestamp, clock.first) == ("2", 101, 101)
-    assert (clock.count, clock.writes, clock.kept) == (0, [], None)
+    assert (clock.as_read.count, clock.writes, clock.kept) == (0, [], None)
     assert clock.is_changed
 
 
@@ -81,7 +81,7 @@ def test_a_list_counts_what_was_there_and_what_is_staged() -> None:
 
     clock.grown = -1
 
-    assert clock.count == 2
+    assert clock.as_read.count == 2
 
 
 def test_a_list_that_ends_keeps_its_timestamp() -> None:

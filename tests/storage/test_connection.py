@@ -1,5 +1,6 @@
 """Calls of DynamoDB: `chalicelib/storage/connection.py`."""
 
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,8 +21,9 @@ from chalicelib.storage.connection import (
 from chalicelib.storage.failures import ConflictError, UnavailableError
 from chalicelib.storage.keys import Key
 from chalicelib.storage.tables import BY_LAST_MODIFIED, Tables
-from tests.doubles import REGION, Patience
+from tests.doubles import REGION, Patience, heard_by
 from tests.storage.stand_ins import TRANSACT, Scripted, Wire, cancelled, client_error
+from tests.test_observability import Lines
 
 TABLES = Tables("objects", "access")
 ACTIONS = [{"Put": {"TableName": "objects", "Item": {"parent": {"S": "p"}, "id": {"S": "i"}}}}]
@@ -463,6 +465,36 @@ def test_a_table_that_does_not_answer_does_not_work(script: list[Any]) -> None:
     dynamo, _connection = dynamo_of(*script)
 
     assert not dynamo.keeps("objects", raw(1), Patience().deadline())
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ([THROTTLED], "ThrottlingException"),
+        ([TIMEOUT], "ReadTimeoutError"),
+        ([{}, {"Responses": {"objects": []}}], "it does not give back what it took"),
+    ],
+    ids=["throttled", "silent", "forgetful"],
+)
+def test_a_table_that_does_not_work_is_logged_with_the_reason(script: list[Any], why: str) -> None:
+    dynamo, _connection = dynamo_of(*script)
+
+    log = Lines()
+
+    with heard_by(log, logging.ERROR):
+        dynamo.keeps("objects", raw(1), Patience().deadline())
+
+    (record,) = log.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage().startswith("heartbeat: the table objects does not work: ")
+    assert why in record.getMessage()
+
+
+def test_where_nothing_may_be_written_a_table_works_that_can_be_read() -> None:
+    dynamo, connection = dynamo_of({"Responses": {"objects": []}})
+
+    assert dynamo.keeps("objects", raw(1), Patience().deadline(), reads_only=True)
+    assert [operation for operation, *_ in connection.asked] == ["BatchGetItem"]
 
 
 def test_without_time_no_table_works() -> None:

@@ -26,8 +26,9 @@ from chalicelib.storage.items import Cause, Item, RawItem, answer_bytes, to_raw
 from chalicelib.storage.keyed import Keyed, read_keys
 from chalicelib.storage.keys import CLOCK_ID, Key, clock_key, object_key
 from chalicelib.storage.lists import LARGE_AT_ONCE, ListReader, Page
+from chalicelib.storage.staging import Origin
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, RANGE_KEYS, Tables
-from chalicelib.storage.unit_of_work import Origin, UnitOfWork
+from chalicelib.storage.unit_of_work import UnitOfWork
 from tests.doubles import START_MS, CountedCalls, Patience
 from tests.storage.stand_ins import (
     ALL,
@@ -1724,6 +1725,7 @@ def reader(dynamo: Dynamo, clock: Clock, query: ListQuery, *, with_tombstones: b
         deadline,
         parent,
         clock=clock,
+        staged={},
         query=query,
         keyed=None if query.ids is None else by_key,
         with_tombstones=with_tombstones,

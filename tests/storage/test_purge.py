@@ -36,7 +36,8 @@ from chalicelib.storage.purge import (
     remove_rows,
     sweep,
 )
-from chalicelib.storage.unit_of_work import PROBE, Origin, UnitOfWork
+from chalicelib.storage.staging import Origin
+from chalicelib.storage.unit_of_work import PROBE, UnitOfWork
 from tests.doubles import CountedCalls, Patience, SetClock
 from tests.shared_moto import restore, saved
 from tests.storage.stand_ins import (

@@ -15,7 +15,8 @@ from chalicelib.protocol.messages import Response
 from chalicelib.protocol.stored import StoredObject
 from chalicelib.protocol.uris import ObjectUri
 from chalicelib.storage.keys import CLOCK_ID, access_object, object_key
-from chalicelib.storage.unit_of_work import Origin, UnitOfWork
+from chalicelib.storage.staging import Origin
+from chalicelib.storage.unit_of_work import UnitOfWork
 from tests.doubles import START_MS, Client, SetClock
 from tests.storage.stand_ins import (
     BLOG,

@@ -17,7 +17,8 @@ from chalicelib.storage.clock import CLOSED, MAX_LATEST_BYTES, Write
 from chalicelib.storage.failures import ConflictError, UnavailableError
 from chalicelib.storage.items import Item
 from chalicelib.storage.keys import clock_key, object_key
-from chalicelib.storage.unit_of_work import Origin, UnitOfWork
+from chalicelib.storage.staging import Origin
+from chalicelib.storage.unit_of_work import UnitOfWork
 from tests.doubles import START_MS, CountedCalls, Patience, SetClock
 from tests.storage.stand_ins import (
     BLOG,

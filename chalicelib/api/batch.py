@@ -1,0 +1,125 @@
+"""`POST /v1/batch`: several requests in one transaction. Rule: spec, "Batch and transactions"."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote
+
+from chalicelib.api.calls import Answer, Call, Unfinished
+from chalicelib.api.exchanges import Exchange, Stage
+from chalicelib.api.headers import CONTENT_TYPE
+from chalicelib.api.refusals import unavailable
+from chalicelib.observability import log_subrequest
+from chalicelib.protocol.batches import parse_batch
+from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
+from chalicelib.protocol.messages import JsonObject, Request, Response
+from chalicelib.storage.items import MAX_ANSWER_BYTES, answer_bytes
+
+_REDIRECT: Final = HTTPStatus.TEMPORARY_REDIRECT
+
+
+class _TooMuchError(Exception):
+    """A request of the batch needs more than one transaction: the batch is refused as a whole."""
+
+
+def post_batch(call: Call) -> Answer:
+    """The answers to all requests, one after the other, each seeing what those before it did.
+
+    Raises:
+        ProtocolError: INVALID_PARAMETERS for a bad payload; REQUEST_TOO_LARGE where the answers
+            are more than one can carry, or where a request needs several transactions.
+        Exception: what goes wrong in any of them, so that nothing is stored.
+    """
+    requests = parse_batch(call.request, max_requests=call.settings.batch_max_requests)
+    exchanges = [Exchange(request) for request in requests]
+    for exchange in exchanges:
+        call.pipeline.admit(exchange)
+    return _Batch(exchanges).go_on(call)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A batch on its way.
+
+    Attributes:
+        exchanges: its requests that are not carried out.
+        answers: to those that are.
+        size: what these take.
+    """
+
+    exchanges: Sequence[Exchange]
+    answers: tuple[JsonObject, ...] = ()
+    size: int = 0
+
+    def go_on(self, call: Call) -> Answer:
+        """Carry out all that is left; or just one, where each is to be stored at once."""
+        at_once = len(self.exchanges) if call.settings.transaction_per_request else 1
+        now, later = self.exchanges[:at_once], self.exchanges[at_once:]
+        _load_for(now, call)
+        answers, size = self.answers, self.size
+        for exchange in now:
+            answer = _answer_to(exchange, call)
+            size += answer_bytes(json.dumps(answer, ensure_ascii=False).encode())
+            if size > MAX_ANSWER_BYTES:
+                raise ProtocolError(REQUEST_TOO_LARGE)
+            answers = (*answers, answer)
+        call.unit.afterwards(lambda: _log(now, answers[-len(now) :]))
+        if not later:
+            return Response(200, {"responses": [*answers]})
+        stopped = unavailable(call.settings, may_repeat=False)
+        return Unfinished(stopped, _Batch(later, answers, size).go_on)
+
+
+def _load_for(exchanges: Iterable[Exchange], call: Call) -> None:
+    """Read together what all of them need."""
+    needs = [exchange.needs(call) for exchange in exchanges]
+    call.unit.load(
+        [uri for need in needs for uri in need.objects],
+        [uri for need in needs for uri in need.lists],
+        [user for need in needs for user in need.groups_of],
+    )
+
+
+def _log(exchanges: Iterable[Exchange], answers: Iterable[JsonObject]) -> None:
+    for exchange, answer in zip(exchanges, answers, strict=True):
+        log_subrequest(exchange.request, answer["status"])
+
+
+def _answer_to(exchange: Exchange, call: Call) -> JsonObject:
+    """The answer to a request, wherever it is redirected to, as an entry of the batch's answer."""
+    response = _response_to(exchange, call)
+    while response.status == _REDIRECT:
+        exchange.request = _redirected(exchange.request, response.headers["Location"])
+        exchange.match = exchange.outcome = None
+        response = _response_to(exchange, call)
+    return {
+        "status": response.status,
+        "path": exchange.request.path,
+        "headers": CONTENT_TYPE | dict(response.headers),
+        "body": "" if exchange.request.method == "HEAD" else response.body or {},
+    }
+
+
+def _redirected(request: Request, location: str) -> Request:
+    path, _, _query = location.removeprefix(request.base_url).partition("?")
+    return replace(request, path=unquote(path))
+
+
+def _response_to(exchange: Exchange, call: Call) -> Response:
+    def carry_out(stage: Stage) -> Response:
+        savepoint = call.unit.savepoint()
+        try:
+            answer = stage(exchange.call_of(call))
+        except ProtocolError:
+            call.unit.roll_back(savepoint)
+            raise
+        if isinstance(answer, Unfinished):
+            raise _TooMuchError
+        return answer
+
+    try:
+        return call.pipeline.answer(exchange, carry_out)
+    except _TooMuchError as error:
+        raise ProtocolError(REQUEST_TOO_LARGE) from error

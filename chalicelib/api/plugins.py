@@ -1,0 +1,109 @@
+"""What plugins add to the service: the `app` of their `includeme(app)`.
+
+Rule: `docs/plugins.md`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.api.addresses import Endpoint, NeedsOf, Route, needs_nothing
+from chalicelib.api.serves import Serves
+from chalicelib.auth.policies import Policy
+from chalicelib.observability import log_failed_subscriber
+from chalicelib.protocol.kinds import Kind
+from chalicelib.protocol.messages import VERSION_PREFIX, JsonObject
+from chalicelib.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFlushed:
+    """Everything was removed. Rule: spec, "The service", section 12."""
+
+
+Subscriber = Callable[[ServerFlushed], Any]
+"""Hears of an event, once it is committed."""
+
+
+@dataclass(slots=True)
+class Plugins:
+    """What all plugins have added so far.
+
+    Attributes:
+        settings: of the service.
+        routes: that come before those of the service itself.
+        capabilities: of the root view, by name.
+        policies: that are asked after those of the settings.
+        reserved: ids that no new object may have.
+        about_user: each gives more that the root view tells a user of himself.
+    """
+
+    settings: Settings
+    routes: list[Route] = field(default_factory=list)
+    capabilities: dict[str, JsonObject] = field(default_factory=dict)
+    policies: list[Policy] = field(default_factory=list)
+    reserved: set[tuple[Kind, str]] = field(default_factory=set)
+    about_user: list[Callable[[str], Mapping[str, str]]] = field(default_factory=list)
+    _subscribers: list[Subscriber] = field(default_factory=list)
+
+    def add_route(
+        self,
+        pattern: str,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        has_preflight: bool = True,
+        needs: NeedsOf = needs_nothing,
+    ) -> None:
+        """Serve an address.
+
+        Args:
+            pattern: its path below the version, with `{name}` for a segment and `{name+}` for any
+                number of them; the endpoints get these texts.
+            endpoints: by method, or under `addresses.ANY_METHOD`.
+            has_preflight: whether scripts of other origins may use it.
+            needs: what a batch loads for it beforehand, together with what all others need.
+        """
+        self.routes.append(
+            Route(
+                VERSION_PREFIX + pattern,
+                Serves.SERVER,
+                endpoints,
+                has_preflight=has_preflight,
+                needs=needs,
+            )
+        )
+
+    def add_capability(self, name: str, *, description: str, url: str, **more: Any) -> None:
+        """Announce something in the root view."""
+        self.capabilities[name] = {"description": description, "url": url, **more}
+
+    def add_policy(self, policy: Policy) -> None:
+        """Have a policy asked who a user is, where none before it knows."""
+        self.policies.append(policy)
+
+    def add_subscriber(self, subscriber: Subscriber, event: type[ServerFlushed]) -> None:
+        """Have a function called with each event of this type, after the commit."""
+        self._subscribers.append(subscriber)
+
+    def reserve_id(self, kind: Kind, id: str) -> None:
+        """Let no object of this kind be created under an id that is an alias."""
+        self.reserved.add((kind, id))
+
+    def tell_user(self, about: Callable[[str], Mapping[str, str]]) -> None:
+        """Have the root view tell a user more of himself, given his id."""
+        self.about_user.append(about)
+
+    def about(self, user_id: str) -> dict[str, str]:
+        """What they tell this user of himself."""
+        told: dict[str, str] = {}
+        for about in self.about_user:
+            told |= about(user_id)
+        return told
+
+    def notify(self, event: ServerFlushed) -> None:
+        """Tell the subscribers; one that fails is logged, and hinders nothing."""
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception:
+                log_failed_subscriber(event)
