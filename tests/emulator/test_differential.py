@@ -6,9 +6,9 @@ No difference is accepted: in no status, and in nothing that is shown.
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
@@ -19,7 +19,7 @@ from chalicelib.settings import Settings
 from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.transactions import Storage
 from tests.api.places import user_id
-from tests.doubles import SECRET, Client, SetClock
+from tests.doubles import SECRET, Client, SetClock, basic
 from tests.emulator.hosts import Hosts
 from tests.emulator.kinto_model import (
     AUTHENTICATED,
@@ -95,6 +95,10 @@ class Generator:
     def wait_ms(self) -> int:
         """How much time passes until the next request: none, some, or a lot."""
         return self._random.choice((0, 0, 1, 30, 20_000))
+
+    def size(self, most: int) -> int:
+        """How many requests the next batch has."""
+        return self._random.randint(1, most)
 
     def asked(self) -> Asked:
         """The next request; often about the same objects as the one before."""
@@ -270,9 +274,25 @@ class World:
 
     def compare(self, asked: Asked, context: Callable[[], str]) -> Answer:
         """Ask both, and give the answer on which they agree."""
-        responses = self._walk(asked)
+        return self._agreed(asked, self._walk(asked), context)
+
+    def compare_batch(self, batch: list[Asked], context: Callable[[], str]) -> list[Answer]:
+        """Ask the service for all of them in one batch, and the model one after the other."""
+        requests = [_in_batch(asked) for asked in batch]
+        response = self.client.ask("POST", "/batch", {"requests": requests}, user=None)
+        assert response.status == 200, f"{response}\n{context()}"
+        return [
+            self._agreed(asked, [_from_batch(entry)], context)
+            for asked, entry in zip(batch, (response.body or {})["responses"], strict=True)
+        ]
+
+    def _agreed(
+        self, asked: Asked, responses: list[Response], context: Callable[[], str]
+    ) -> Answer:
         actual = _answer_of(asked, responses)
         expected = self.model.answer(asked, _seen_in(responses[0]))
+        if expected.data and "Next-Page" in responses[-1].headers:  # which no batch follows
+            expected = replace(expected, data=expected.data[: int(asked.query["_limit"])])
         if actual != expected:
             raise DifferenceError(
                 f"{_described(asked)}\nmodel:   {expected}\nservice: {actual}\n{context()}"
@@ -289,20 +309,38 @@ class World:
         return responses
 
     def _ask(self, asked: Asked, query: Mapping[str, str]) -> Response:
-        headers = {}
-        if asked.if_match is not None:
-            headers["if-match"] = f'"{asked.if_match}"'
-        if asked.if_none_match is not None:
-            value = asked.if_none_match
-            headers["if-none-match"] = value if isinstance(value, str) else f'"{value}"'
         return self.client.ask(
             asked.method,
             path_of(asked.address),
             asked.body,
             user=asked.user,
-            headers=headers,
+            headers=_headers_of(asked),
             **query,
         )
+
+
+def _headers_of(asked: Asked) -> dict[str, str]:
+    headers = {}
+    if asked.if_match is not None:
+        headers["if-match"] = f'"{asked.if_match}"'
+    if asked.if_none_match is not None:
+        value = asked.if_none_match
+        headers["if-none-match"] = value if isinstance(value, str) else f'"{value}"'
+    return headers
+
+
+def _in_batch(asked: Asked) -> Data:
+    """The request as an entry of a batch, with credentials of its own."""
+    query = f"?{urlencode(asked.query)}" if asked.query else ""
+    headers = _headers_of(asked)
+    if asked.user is not None:
+        headers["authorization"] = basic(asked.user)
+    entry = {"method": asked.method, "path": path_of(asked.address) + query, "headers": headers}
+    return entry if asked.body is None else {**entry, "body": asked.body}
+
+
+def _from_batch(entry: Data) -> Response:
+    return Response(entry["status"], entry["body"] or None, entry["headers"])
 
 
 def _answer_of(asked: Asked, responses: list[Response]) -> Answer:
@@ -437,18 +475,37 @@ class Witness:
         return granting.isdisjoint(self._model.principals(user) - groups)
 
 
-def run(world: World, seed: int, operations: int) -> Counter[str]:
-    """Compare this many operations, and then all that anybody sees; gives what was met."""
+def run(world: World, seed: int, operations: int, *, at_once: int = 1) -> Counter[str]:
+    """Compare this many operations, and then all that anybody sees; gives what was met.
+
+    Args:
+        world: nothing happened in it yet.
+        seed: of the operations.
+        operations: how many.
+        at_once: how many of them a batch has at most; with 1 there are no batches.
+    """
     generator = Generator(seed, world.model)
     witness = Witness(world.model)
     last: deque[str] = deque(maxlen=LAST_SHOWN)
-    for number in range(operations):
+    while operations > 0:
         world.clock.now_ms += generator.wait_ms()
-        asked = generator.asked()
-        last.append(f"{number}: {_described(asked)}")
-        answer = world.compare(asked, lambda: _context(seed, last))
-        last[-1] += f" -> {answer.status}"
-        witness.notice(asked, answer)
+        batch = [generator.asked() for _ in range(generator.size(at_once))]
+        if at_once > 1:  # where an empty object is no body, which a PATCH is refused for
+            batch = [
+                replace(asked, body={"data": {}})
+                if asked.method == "PATCH" and not asked.body
+                else asked
+                for asked in batch
+            ]
+        operations -= len(batch)
+        last.append(" + ".join(map(_described, batch)))
+        if at_once > 1:
+            answers = world.compare_batch(batch, lambda: _context(seed, last))
+        else:
+            answers = [world.compare(batch[0], lambda: _context(seed, last))]
+        last[-1] += f" -> {[answer.status for answer in answers]}"
+        for asked, answer in zip(batch, answers, strict=True):
+            witness.notice(asked, answer)
     for asked in _sweep(world.model):
         answer = world.compare(asked, lambda: f"final sweep; {_context(seed, last)}")
         witness.notice(asked, answer)
@@ -543,6 +600,15 @@ def test_service_and_model_answer_the_same(
     met = run(world_of(hosts, {}, ids), seed, OPERATIONS)
 
     assert [what for what in (*ALWAYS_MET, *also_met) if not met[what]] == []
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_requests_of_a_batch_are_answered_like_single_ones(
+    hosts: Hosts, ids: dict[str, str], seed: int
+) -> None:
+    met = run(world_of(hosts, {}, ids), seed, 2 * OPERATIONS, at_once=12)
+
+    assert [what for what in ALWAYS_MET if not met[what]] == []
 
 
 def test_service_and_model_answer_the_same_under_settings(
