@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from bench.seeding import fill
 from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
+from chalicelib.plugins.loading import load_plugins
 from chalicelib.protocol.kinds import RECORD
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.protocol.uris import ListUri
@@ -28,11 +29,28 @@ from infra.tables import create_tables
 
 SIZES = (10, 1_000, 10_000)
 RUNS = 100
+BATCH_RUNS = 20
 FEW_RUNS = 5
 REPORT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 STAGE = "bench"
 MEMBER = "Basic Ym9iOnNlY3JldA=="
 """Credentials of who has rights by a group alone."""
+
+SCHEMA = json.dumps(
+    {
+        "data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "title": {"type": "string", "minLength": 1, "pattern": "^[A-Z]"},
+                    "done": {"type": "boolean"},
+                },
+                "required": ["title"],
+                "additionalProperties": False,
+            }
+        }
+    }
+).encode()
 
 
 class Figures(NamedTuple):
@@ -88,9 +106,14 @@ class Bench:
         self.tables = Tables.of_stage(STAGE)
         self.client: Any = connection.client
         self.meter = Meter(self.client)
-        settings = Settings(stage=STAGE)
+        settings = Settings(
+            stage=STAGE,
+            includes=("kinto.plugins.default_bucket",),
+            experimental_collection_schema_validation=True,
+        )
         storage = Storage(Dynamo(connection, self.tables))
-        self._service = Service(settings, storage, [BasicPolicy("")])
+        plugins = load_plugins(settings)
+        self._service = Service(settings, storage, [BasicPolicy("")], plugins)
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
         """The answer of the service."""
@@ -153,6 +176,13 @@ def operations(bench: Bench, size: int) -> Iterator[tuple[str, Figures]]:
     delete = lambda run: bench.ask("DELETE", f"{records}/{made[run]}")  # noqa: E731
     yield "DELETE a record", bench.measure(delete, 200)
 
+    yield from batches(bench, f"{collection}-in-batches")
+    bench.ask("PUT", f"{collection}-checked", SCHEMA)
+    checked = f"{collection}-checked/records"
+    yield "POST a record, checked by a schema", measured("POST", checked, 201, body)
+    mine = "/buckets/default/collections/bench/records"
+    yield "POST a record, in the default bucket", measured("POST", mine, 201, body)
+
     def read(query: str) -> Figures:
         return bench.measure(
             lambda _run: bench.ask("GET", f"{records}?{query}"), 200, runs=FEW_RUNS
@@ -163,6 +193,25 @@ def operations(bench: Bench, size: int) -> Iterator[tuple[str, Figures]]:
     yield "GET a page of 25, sorted by a field", read("_limit=25&_sort=title")
     whole = bench.measure(lambda _run: bench.ask("DELETE", records), 200, runs=1)
     yield "DELETE of the whole list", whole
+
+
+def batches(bench: Bench, collection: str) -> Iterator[tuple[str, Figures]]:
+    """25 requests at once, of each kind, in a collection of their own."""
+
+    def measured(method: str, requests: Sequence[tuple[str, Any]]) -> Figures:
+        sent = [{"method": method, "path": path, "body": body} for path, body in requests]
+        payload = json.dumps({"requests": sent}).encode()
+        return bench.measure(
+            lambda _run: bench.ask("POST", "/batch", payload), 200, runs=BATCH_RUNS
+        )
+
+    changed = {"data": {"title": "Changed", "done": True}}
+    bench.ask("PUT", collection)
+    records = f"{collection}/records"
+    paths = [f"{records}/{number:08}-0000-4000-8000-000000000000" for number in range(25)]
+    yield "A batch of 25 PUT", measured("PUT", [(path, changed) for path in paths])
+    yield "A batch of 25 GET", measured("GET", [(path, {}) for path in paths])
+    yield "A batch of 25 POST", measured("POST", [(records, changed)] * 25)
 
 
 def share(bench: Bench, ids: Sequence[str], records: str) -> None:
