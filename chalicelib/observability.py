@@ -133,6 +133,7 @@ def summarize(
         "agent": hide(agent) if agent is not None else None,
         "authn_ms": {name: round(ms, 2) for name, ms in (policies_ms or {}).items()} or None,
         "authn_type": authn_type or None,
+        **_batch_size(response),
         "code": response.status,
         "errno": (response.body or {}).get("errno") if response.status >= 400 else None,
         "lang": hide(lang) if lang is not None else None,
@@ -143,6 +144,12 @@ def summarize(
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "uid": uid or None,
     }
+
+
+def _batch_size(response: Response) -> dict[str, int]:
+    """How many requests a batch had, where this is the answer to one."""
+    answers = (response.body or {}).get("responses")
+    return {"batch_size": len(answers)} if isinstance(answers, list) else {}
 
 
 def render(summary: Mapping[str, Any], *, in_colour: bool) -> str:

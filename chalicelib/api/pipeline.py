@@ -95,7 +95,8 @@ class Pipeline:
         if request.method == cors.PREFLIGHT and route.has_preflight:
             return cors.preflight(request, self._settings, route.methods, route.serves)
         endpoint = endpoint_of(found, request)
-        if route.asks_who and not exchange.is_known:
+        asks_who = route.asks_who and request.method != cors.PREFLIGHT
+        if asks_who and not exchange.is_known:
             exchange.user = authenticate(request, self._policies, exchange.policies_ms)
         if route.serves is Serves.SERVER and not route.takes_all:
             # All others know only later who may do this.

@@ -17,6 +17,7 @@ ALLOWED = {
     "api_handler": {
         "dynamodb:*:*:table/kinto-{}-objects": [
             "dynamodb:BatchGetItem",
+            "dynamodb:DeleteItem",
             "dynamodb:PutItem",
             "dynamodb:Query",
             "dynamodb:UpdateItem",
@@ -25,7 +26,6 @@ ALLOWED = {
             "dynamodb:BatchGetItem",
             "dynamodb:PutItem",
             "dynamodb:Query",
-            "dynamodb:UpdateItem",
         ],
         "dynamodb:*:*:table/kinto-{}-objects/index/by_last_modified": ["dynamodb:Query"],
         "dynamodb:*:*:table/kinto-{}-objects/index/by_deletion": ["dynamodb:Query"],
