@@ -46,7 +46,9 @@ def includeme(app: Plugins) -> None:
     bucket_of = partial(bucket_id_of, secret=app.settings.userid_hmac_secret)
 
     def needs(call: Call, _ids: tuple[str, ...]) -> Needs:
-        return Needs() if call.user_id is None else _Aliased.of(call, bucket_of(call.user_id)).needs
+        if call.user_id is None or call.settings.readonly:
+            return Needs()
+        return _Aliased.of(call, bucket_of(call.user_id)).needs
 
     def answer(call: Call, _ids: tuple[str, ...]) -> Answer:
         if call.request.method == PREFLIGHT:
@@ -110,6 +112,8 @@ class _Aliased:
     @property
     def needs(self) -> Needs:
         """What the request needs, and what is created for it where it is missing."""
+        if isinstance(self.exchange.outcome, Response):
+            return Needs()
         needs = self.exchange.needs(self.call)
         implicit = [*self._implicit()]
         lists = [each for uri in implicit for each in (uri.list, *uri.lists)]

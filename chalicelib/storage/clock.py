@@ -184,7 +184,7 @@ class StagedClock:
     def abandon(self) -> None:
         """Leave the list to what is stored: the parent it was opened for is never written."""
         self.within = CLOSED if self.loaded is None else self.loaded.within
-        self.is_opened, self.grown, self.writes = False, 0, []
+        self.is_opened, self.grown, self.writes, self.kept = False, 0, [], None
 
     def name(self, write: Write) -> None:
         """Name a write, in the place of an earlier one of that object in this unit."""

@@ -311,8 +311,8 @@ class Staging:
     def _end_lists(self, uri: ObjectUri) -> StagedClock:
         """Close the lists that an object holds, and give the clock of its own.
 
-        What this unit has staged below stays where the parent it is within is stored: the purge
-        finds it there. Within a parent that was made in this unit, nothing would find it.
+        What this unit has staged below stays where the parent it is within is stored: it is told
+        of, and the purge finds it. Within a parent made in this unit, nothing would find it.
         """
         clock = self._clock(uri.list)
         for below in uri.lists:

@@ -138,8 +138,9 @@ class UnitOfWork(Staging):
         if user_id is not None:
             groups = self._proposed_groups[user_id] | self._staged_groups()
         calls: list[Callable[[], frozenset[Any]]] = [partial(self.groups_of, user_id, groups)]
-        for principal in sorted({*principals, *map(str, groups)}):
-            calls.append(partial(self._proposed_ids, uri, principal))
+        if not self._clock(uri).begins:
+            for principal in sorted({*principals, *map(str, groups)}):
+                calls.append(partial(self._proposed_ids, uri, principal))
         verified, *proposed = self._dynamo.parallel(_call, calls)
         mine = principals.union(map(str, verified))
         return self._read_by_key(

@@ -133,7 +133,7 @@ LOOKS = st.builds(Look, st.just(RECORDS), OF_RECORDS, PARTS) | st.builds(
 )
 
 
-@settings(unhurried, max_examples=30)
+@settings(unhurried, max_examples=15)
 @given(
     STATES,
     SEQUENCES,

@@ -224,7 +224,7 @@ class Ticking(SetClock):
         return self.now_ms
 
 
-@settings(unhurried, max_examples=12)
+@settings(unhurried, max_examples=8)
 @given(STATES, SEQUENCES)
 def test_steps_in_one_unit_leave_what_they_leave_in_requests_of_their_own(
     connection: Connection, state: list[Step], steps: list[Step]
@@ -301,7 +301,7 @@ ATTEMPTS = st.builds(
 )
 
 
-@settings(unhurried, max_examples=15)
+@settings(unhurried, max_examples=9)
 @given(STATES, st.lists(ATTEMPTS, min_size=1, max_size=6))
 def test_what_was_rolled_back_was_never_staged(
     connection: Connection, state: list[Step], attempts: list[Attempt]
@@ -503,7 +503,7 @@ def require_nothing_hidden(wire: Wire) -> None:
             assert wire.clock(below).count == sum(uri.list == below for uri in shown)
 
 
-@settings(unhurried, max_examples=25)
+@settings(unhurried, max_examples=9)
 @given(STATES, SEQUENCES)
 def test_a_purge_after_a_unit_leaves_what_shows_and_nothing_else(
     connection: Connection, state: list[Step], steps: list[Step]
@@ -655,8 +655,29 @@ def test_nothing_is_written_of_what_is_within_a_parent_made_and_deleted_in_one_u
 
     assert {key for key in wire.items() if key.id != CLOCK_ID} == {object_key(BLOG)}
     assert wire.rows().keys() == {(ALL_BUCKETS, access_object(object_key(BLOG)))}
-    assert {wire.clock(uri).within for uri in (COLLECTIONS, GROUPS, RECORDS)} == {CLOSED}
-    assert wire.clock(RECORDS).latest == ()
+    clocks = [wire.clock(uri) for uri in (COLLECTIONS, GROUPS, RECORDS)]
+    assert {(clock.within, clock.count, clock.latest) for clock in clocks} == {(CLOSED, 0, ())}
+
+
+def test_what_was_changed_in_a_stored_parent_before_that_was_deleted_is_written(
+    wire: Wire, requests: Requests
+) -> None:
+    """As the stream tells of it, as it would of requests one by one."""
+    requests.make_posts()
+    requests.put(record(1))
+    posts = wire.stored(POSTS)
+
+    def work(unit: UnitOfWork) -> None:
+        load(unit, record(1), POSTS)
+        unit.put(record(1), {"a": 2}, {}, origin=Origin())
+        unit.delete(POSTS, origin=Origin())
+
+    requests.run(work)
+
+    changed = wire.stored(record(1))
+    assert changed is not None
+    assert posts is not None
+    assert (changed.data, changed.within) == ({"a": 2}, posts.incarnation)
 
 
 # Removal

@@ -411,14 +411,12 @@ def test_shortening_keeps_what_is_not_visible_yet(wire: Wire, requests: Requests
     assert sorted(ids(requests.page()))[:2] == [record(1).id, record(100).id]
 
 
-def test_shortening_commits_only_on_the_timestamp_as_read(
-    wire: Wire, requests: Requests, rival: Requests, calls: CountedCalls
-) -> None:
+def test_shortening_commits_only_on_the_timestamp_as_read(wire: Wire, requests: Requests) -> None:
     requests.make_posts()
     fill_latest(requests)
     requests.now.now_ms += 1000  # so that the timestamp alone does not refuse it
     wire.before = lambda number, operation, _arguments: (
-        rival_put(wire, rival) if operation == "TransactWriteItems" else None
+        rival_put(wire) if operation == "TransactWriteItems" else None
     )
 
     requests.put(record(1))
@@ -427,10 +425,9 @@ def test_shortening_commits_only_on_the_timestamp_as_read(
     assert sorted(ids(requests.page()))[:2] == [record(1).id, record(2).id]
 
 
-def rival_put(wire: Wire, rival: Requests) -> None:
+def rival_put(wire: Wire) -> None:
     wire.before = None
-    rival.now = SetClock()
-    rival.put(record(2))
+    Requests(wire.rival, SetClock()).put(record(2))
 
 
 def test_a_deletion_shortens_no_list_that_it_ends(
