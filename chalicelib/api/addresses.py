@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
 from chalicelib.api.calls import Answer, Call
@@ -76,8 +77,10 @@ class Route:
     @property
     def expression(self) -> re.Pattern[str]:
         """Matches the paths of this route; its groups are the ids."""
-        any_text = re.sub(r"\{\w+\+\}", "(.*)", self.pattern)
-        return re.compile(re.sub(r"\{\w+\}", "([^/]+)", any_text), re.DOTALL)
+        parts = re.split(r"(\{\w+\+?\})", self.pattern)
+        texts = [re.escape(text) for text in parts[::2]]
+        ids = ["(.*)" if name.endswith("+}") else "([^/]+)" for name in parts[1::2]]
+        return re.compile("".join(chain(*zip(texts, [*ids, ""], strict=True))), re.DOTALL)
 
 
 class Match(NamedTuple):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
@@ -10,7 +11,7 @@ from urllib.parse import unquote
 from chalicelib.api.calls import Answer, Call, Unfinished
 from chalicelib.api.exchanges import Exchange, Stage
 from chalicelib.api.headers import CONTENT_TYPE
-from chalicelib.api.refusals import unavailable
+from chalicelib.api.refusals import refusal, unavailable
 from chalicelib.observability import log_subrequest
 from chalicelib.protocol.batches import parse_batch
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
@@ -68,8 +69,14 @@ class _Batch:
         call.unit.afterwards(lambda: _log(now, answers[-len(now) :]))
         if not later:
             return Response(200, {"responses": [*answers]})
-        stopped = unavailable(call.settings, may_repeat=False)
-        return Unfinished(stopped, _Batch(later, answers, size).go_on)
+        return Unfinished(partial(_stopped, call), _Batch(later, answers, size).go_on)
+
+
+def _stopped(call: Call, error: Exception) -> Response:
+    """The answer where requests before were stored on their own, and so are not to be repeated."""
+    if isinstance(error, ProtocolError):
+        return refusal(error)
+    return unavailable(call.settings, may_repeat=False)
 
 
 def _load_for(exchanges: Iterable[Exchange], call: Call) -> None:

@@ -23,6 +23,7 @@ from chalicelib.protocol.principals import group_of, principals_of
 from chalicelib.protocol.stored import Permissions, StoredObject
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.settings import Settings
+from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.keyed import Keyed
 from chalicelib.storage.staging import Origin
 from chalicelib.storage.unit_of_work import UnitOfWork
@@ -173,11 +174,11 @@ class Unfinished:
     """What a request has done, where it needs several transactions.
 
     Attributes:
-        response: the answer if it goes no further.
+        stopped: the answer if it goes no further, given why.
         go_on: stages the next transaction.
     """
 
-    response: Response
+    stopped: Callable[[ProtocolError | UnavailableError], Response]
     go_on: Callable[[Call], "Answer"]
 
 

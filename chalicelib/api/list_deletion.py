@@ -91,7 +91,7 @@ class _Deletion:
             return response
         held_at = None if self.held_at is None else call.unit.timestamp(self.uri)
         following = replace(self, held_at=held_at, done=done, chunk=None)
-        return Unfinished(response, following.go_on)
+        return Unfinished(lambda _error: response, following.go_on)
 
     def _require_right(self, call: Call) -> None:
         """Go on only with the right on the list, or where single objects of it decide."""

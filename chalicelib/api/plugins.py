@@ -78,7 +78,13 @@ class Plugins:
         self.capabilities[name] = {"description": description, "url": url, **more}
 
     def add_policy(self, policy: Policy) -> None:
-        """Have a policy asked who a user is, where none before it knows."""
+        """Have a policy asked who a user is, where none before it knows.
+
+        Raises:
+            ValueError: there is one of this name, and users of both would be the same.
+        """
+        if policy.name in {*self.settings.auth_policies, *(each.name for each in self.policies)}:
+            raise ValueError(f"there is a policy {policy.name} already")
         self.policies.append(policy)
 
     def add_subscriber(self, subscriber: Subscriber, event: type[ServerFlushed]) -> None:

@@ -125,12 +125,12 @@ class Service:
 
         answer = transaction(stage)
         while isinstance(answer, Unfinished):
-            done = answer.response
+            stopped = answer.stopped
             try:
                 answer = transaction(answer.go_on)
             except (ProtocolError, UnavailableError) as error:
                 log_stopped(request, error)
-                return done
+                return stopped(error)
         return answer
 
     def _base_url(self, request: Request) -> str:

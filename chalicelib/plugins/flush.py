@@ -63,5 +63,5 @@ class _Flush:
         if len(self.chunk) < AT_ONCE:
             call.unit.afterwards(lambda: self.app.notify(ServerFlushed()))
             return Response(202, {})
-        following = _Flush(self.app, self.stored)
-        return Unfinished(unavailable(call.settings, may_repeat=True), following.go_on)
+        stopped = unavailable(call.settings, may_repeat=True)
+        return Unfinished(lambda _error: stopped, _Flush(self.app, self.stored).go_on)

@@ -95,6 +95,7 @@ class Savepoint:
     objects: dict[Key, StagedObject]
     clocks: dict[Key, StagedClock]
     afterwards: tuple[Callable[[], None], ...]
+    written_ms: int
 
 
 class Staging:
@@ -342,12 +343,13 @@ class Staging:
     def savepoint(self) -> Savepoint:
         """What is staged now, to go back to."""
         clocks = {key: clock.copy() for key, clock in self._clocks.items() if clock.is_touched}
-        return Savepoint(dict(self._staged), clocks, self._afterwards)
+        return Savepoint(dict(self._staged), clocks, self._afterwards, self._written_ms)
 
     def roll_back(self, savepoint: Savepoint) -> None:
         """Forget what was staged since; what was read stays known."""
         self._staged = dict(savepoint.objects)
         self._afterwards = savepoint.afterwards
+        self._written_ms = savepoint.written_ms
         for key, clock in self._clocks.items():
             before = savepoint.clocks.get(key)
             self._clocks[key] = before.copy() if before else StagedClock.of(key, clock.loaded)
