@@ -5,7 +5,7 @@ Rule: spec, "Lists", section 8; `docs/architecture.md`, "Lists".
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 
 from chalicelib.api.calls import Answer, Call, Unfinished
 from chalicelib.api.headers import TO_IS_DEPRECATED
@@ -51,6 +51,7 @@ class _Deletion:
         held_at: the list's timestamp that the next transaction needs; None where it needs none.
         done: the tombstones so far.
         chunk: what the next transaction deletes, once that has been read.
+        more: what comes behind it, if anything: one address, or none.
     """
 
     uri: ListUri
@@ -60,6 +61,7 @@ class _Deletion:
     held_at: int | None
     done: list[JsonObject] = field(default_factory=list)
     chunk: list[ObjectUri] | None = None
+    more: list[ObjectUri] = field(default_factory=list)
 
     def go_on(self, call: Call) -> Answer:
         """Stage the next transaction; the same again if it meets a conflict.
@@ -73,6 +75,7 @@ class _Deletion:
         most = (MAX_ACTIONS - 1) // (1 + len(children(self.uri.kind)))  # beside the list's clock
         if self.chunk is None:
             self.chunk = list(islice(self.matches, most))
+            self.more = list(islice(self.matches, 1))
         if not self.chunk:
             return self._response(self.done)
         lists_below = [below for target in self.chunk for below in target.lists]
@@ -87,10 +90,11 @@ class _Deletion:
             for target in self._still_matching(call.unit)
         ]
         response = self._response(done)
-        if len(self.chunk) < most:
+        if not self.more:
             return response
         held_at = None if self.held_at is None else call.unit.timestamp(self.uri)
-        following = replace(self, held_at=held_at, done=done, chunk=None)
+        matches = chain(self.more, self.matches)
+        following = replace(self, matches=matches, held_at=held_at, done=done, chunk=None)
         return Unfinished(lambda _error: response, following.go_on)
 
     def _require_right(self, call: Call) -> None:

@@ -1,8 +1,8 @@
 """`POST /v1/__flush__`: nothing is left. Rule: spec, "The service", section 3."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Final
 
 from chalicelib.api.calls import Answer, Call, Unfinished
@@ -45,23 +45,27 @@ class _Flush:
         app: whose subscribers hear of it.
         stored: the buckets and tombstones that there were, as far as they aren't removed.
         chunk: what the next transaction removes, once that is known.
+        more: what comes behind it, if anything: one address, or none.
     """
 
     app: Plugins
     stored: Iterator[ObjectUri]
     chunk: list[ObjectUri] | None = None
+    more: list[ObjectUri] = field(default_factory=list)
 
     def go_on(self, call: Call) -> Answer:
         """Stage the next transaction; the same again if it meets a conflict."""
         if self.chunk is None:
             self.chunk = [*islice(self.stored, AT_ONCE)]
+            self.more = [*islice(self.stored, 1)]
         below = [each for uri in self.chunk for each in uri.lists]
         call.unit.load(self.chunk, [BUCKETS, *below])
         for uri in self.chunk:
             if call.unit.find(uri) is not None:
                 call.unit.remove(uri)
-        if len(self.chunk) < AT_ONCE:
+        if not self.more:
             call.unit.afterwards(lambda: self.app.notify(ServerFlushed()))
             return Response(202, {})
         stopped = unavailable(call.settings, may_repeat=True)
-        return Unfinished(lambda _error: stopped, _Flush(self.app, self.stored).go_on)
+        following = _Flush(self.app, chain(self.more, self.stored))
+        return Unfinished(lambda _error: stopped, following.go_on)
