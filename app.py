@@ -1,6 +1,5 @@
 """Chalice, known here alone: its request to ours and back, and the routes from our table."""
 
-import json
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,7 +9,8 @@ from chalice.app import Response as ChaliceResponse
 from chalicelib.api.headers import CONTENT_TYPE
 from chalicelib.api.routes import ROUTES
 from chalicelib.events.queues import Queue
-from chalicelib.protocol.messages import Request, Response
+from chalicelib.protocol.messages import Request, Response, encoded
+from chalicelib.setting_values import parse_host, parse_scheme
 from chalicelib.storage.connection import Deadline
 from chalicelib.wiring import application_from_environment
 
@@ -57,19 +57,36 @@ def _deadline_of(context: Any) -> Deadline:
 def to_request(event: dict[str, Any], body: bytes, request_id: str) -> Request:
     """The gateway's event as our Request."""
     context = event["requestContext"]
-    headers = {name.lower(): value for name, value in (event["headers"] or {}).items()}
-    stage = _stage_prefix(context)
-    scheme = headers.get("x-forwarded-proto", "http")
+    headers = _headers_of(event)
     parameters = event["multiValueQueryStringParameters"] or {}
     return Request(
         method=context["httpMethod"],
-        path=unquote(context["path"].removeprefix(stage), errors="surrogateescape"),
+        path=unquote(
+            context["path"].removeprefix(_stage_prefix(context)), errors="surrogateescape"
+        ),
         query=tuple((name, value) for name, values in parameters.items() for value in values),
         headers=headers,
         body=body,
-        base_url=f"{scheme}://{headers.get('host', 'localhost')}{stage}",
+        base_url=_base_url(headers) + _stage_prefix(context),
         id=request_id,
     )
+
+
+def _headers_of(event: dict[str, Any]) -> dict[str, str]:
+    """By name in lower case; one that came several times is one list."""
+    several = event.get("multiValueHeaders")
+    if several:
+        return {name.lower(): ", ".join(values) for name, values in several.items()}
+    return {name.lower(): value for name, value in (event["headers"] or {}).items()}
+
+
+def _base_url(headers: dict[str, str]) -> str:
+    """Where the client asked, for the addresses in answers; nothing else that it may have sent."""
+    try:
+        scheme = parse_scheme(headers.get("x-forwarded-proto", "http"))
+        return f"{scheme}://{parse_host(headers.get('host', 'localhost'))}"
+    except ValueError:
+        return "http://localhost"
 
 
 def _stage_prefix(context: dict[str, Any]) -> str:
@@ -83,7 +100,7 @@ def to_chalice(response: Response) -> ChaliceResponse:
     headers: dict[str, str | list[str]] = {**response.headers, **CONTENT_TYPE}
     body = ""
     if response.body is not None or response.says_null:
-        body = json.dumps(response.body, ensure_ascii=False, separators=(",", ":"))
+        body = encoded(response.body)
     return ChaliceResponse(body, headers, response.status)
 
 

@@ -143,7 +143,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         answer = self.server.gateway.handle_request(
             method=self.command,
             path=_target(self.requestline),
-            headers=dict(self.headers.items()),
+            headers={name: ", ".join(self.headers.get_all(name, ())) for name in self.headers},
             body=body or None,
         )
         headers = answer["headers"] | answer["multiValueHeaders"]
@@ -152,6 +152,8 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         if any(isinstance(it, MissingHeaderBodySeparatorDefect) for it in self.headers.defects):
             raise _malformed("a header line has no colon")
+        if any(re.search("[\r\n]", value) for value in self.headers.values()):
+            raise _malformed("a header goes on in another line")
         encoding = self.headers.get("Transfer-Encoding")
         if encoding is not None:
             if encoding.strip().lower() != "chunked":

@@ -107,6 +107,30 @@ def test_the_stage_is_in_the_urls_of_the_default_domain_alone(domain: str, url: 
     assert (to_version, others["Location"]) == (307, url)
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": ""},
+        {"Host": "a b"},
+        {"Host": "evil.example/x"},
+        {"Host": "@evil.example"},
+        {"X-Forwarded-Proto": "javascript"},
+    ],
+)
+def test_what_is_no_origin_of_http_is_in_no_url(headers: dict[str, str]) -> None:
+    status, _, answered = ask("GET", "/v1", headers=headers, domain="kinto.example")
+
+    assert (status, answered["Location"]) == (307, "http://localhost/v1/")
+
+
+def test_a_header_that_comes_twice_is_one_list() -> None:
+    asked = event("GET", "/v1/buckets")
+    asked["headers"]["Accept"] = "text/html"
+    asked["multiValueHeaders"]["Accept"] = ["application/json", "text/html"]
+
+    assert app(asked, context(29))["statusCode"] == 200
+
+
 def test_a_bucket_that_is_named_like_the_stage_keeps_its_name() -> None:
     ask("PUT", f"/v1/buckets/{STAGE}", domain="kinto.example")
 

@@ -1,6 +1,5 @@
 """`POST /v1/batch`: several requests in one transaction. Rule: spec, "Batch and transactions"."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,10 +14,12 @@ from chalicelib.api.refusals import refusal, unavailable
 from chalicelib.observability import log_subrequest
 from chalicelib.protocol.batches import parse_batch
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
-from chalicelib.protocol.messages import JsonObject, Request, Response
+from chalicelib.protocol.messages import JsonObject, Request, Response, encoded
 from chalicelib.storage.items import MAX_ANSWER_BYTES, answer_bytes
 
 _REDIRECT: Final = HTTPStatus.TEMPORARY_REDIRECT
+_ANSWERS_TOO_LARGE: Final = "The answers are larger than one answer can be."
+_TOO_MUCH_FOR_A_BATCH: Final = "One of the requests takes more than a batch can do."
 
 
 class _TooMuchError(Exception):
@@ -62,9 +63,9 @@ class _Batch:
         answers, size = self.answers, self.size
         for exchange in now:
             answer = _answer_to(exchange, call)
-            size += answer_bytes(json.dumps(answer, ensure_ascii=False).encode())
+            size += answer_bytes(encoded(answer).encode())
             if size > MAX_ANSWER_BYTES:
-                raise ProtocolError(REQUEST_TOO_LARGE)
+                raise ProtocolError(REQUEST_TOO_LARGE, message=_ANSWERS_TOO_LARGE)
             answers = (*answers, answer)
         call.unit.afterwards(lambda: _log(now, answers[-len(now) :]))
         if not later:
@@ -101,11 +102,13 @@ def _answer_to(exchange: Exchange, call: Call) -> JsonObject:
         exchange.request = _redirected(exchange.request, response.headers["Location"])
         exchange.match = exchange.outcome = None
         response = _response_to(exchange, call)
+    body = response.body or {}
+    length = len(encoded(body).encode())
     return {
         "status": response.status,
         "path": exchange.request.path,
-        "headers": CONTENT_TYPE | dict(response.headers),
-        "body": "" if exchange.request.method == "HEAD" else response.body or {},
+        "headers": {**CONTENT_TYPE, **response.headers, "Content-Length": str(length)},
+        "body": "" if exchange.request.method == "HEAD" else body,
     }
 
 
@@ -129,4 +132,4 @@ def _response_to(exchange: Exchange, call: Call) -> Response:
     try:
         return call.pipeline.answer(exchange, carry_out)
     except _TooMuchError as error:
-        raise ProtocolError(REQUEST_TOO_LARGE) from error
+        raise ProtocolError(REQUEST_TOO_LARGE, message=_TOO_MUCH_FOR_A_BATCH) from error

@@ -34,7 +34,7 @@ def includeme(app: Plugins) -> None:
         return _Flush(app, call.unit.find_stored(BUCKETS)).go_on(call)
 
     endpoints = {} if app.settings.readonly else {"POST": flush}
-    app.add_route("/__flush__", endpoints, has_preflight=False)
+    app.add_route("/__flush__", endpoints)
 
 
 @dataclass(slots=True)

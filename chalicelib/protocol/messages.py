@@ -1,5 +1,6 @@
 """Request and Response, as everything behind the edge sees them."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,11 @@ JsonObject = dict[str, Any]
 """A JSON object as parsed. What is in it is the client's."""
 
 _UNDECODED = re.compile("[\ud800-\udfff]")
+
+
+def encoded(value: Any) -> str:
+    """JSON as it is sent: in UTF-8, and short."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def is_utf8(text: str) -> bool:

@@ -11,6 +11,7 @@ botocore raises is a mistake of ours (a bad expression, a missing right) and
 passes through, to be logged and answered 500.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -43,6 +44,8 @@ _WITHOUT_ANSWER: Final = (
     ResponseParserError,
 )
 _FULL: Final = "ItemCollectionSizeLimitExceeded"
+_TOO_LARGE: Final = re.compile("size.*exceed|exceed.*(size|limit)", re.IGNORECASE | re.DOTALL)
+"""Of a ValidationException that refuses what was to be written for its size."""
 
 
 class StorageError(Exception):
@@ -94,7 +97,8 @@ def translated_failures() -> Iterator[None]:
     Raises:
         ConflictError: a transaction was cancelled by a condition or another transaction.
         ThrottledError: throttled, wholly or in one action of a transaction.
-        ProtocolError: REQUEST_TOO_LARGE where a list can't grow any more.
+        ProtocolError: REQUEST_TOO_LARGE where a list can't grow any more, or where DynamoDB counts
+            more than we did.
         NoAnswerError: timeout, lost connection, failure inside DynamoDB, or still in progress.
     """
     try:
@@ -115,6 +119,8 @@ def _translate(error: ClientError) -> StorageError | ProtocolError | None:
     if code == "TransactionCanceledException":
         reasons = response.get("CancellationReasons", [])
         return _translate_reasons([reason.get("Code", "None") for reason in reasons])
+    if code == "ValidationException" and _TOO_LARGE.search(response["Error"].get("Message", "")):
+        return ProtocolError(REQUEST_TOO_LARGE)
     if code in _CONFLICTS:
         return ConflictError(code, by_condition=False)
     if code in _THROTTLED:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
-from chalicelib.protocol.messages import JsonObject
+from chalicelib.protocol.messages import JsonObject, encoded
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
 from chalicelib.storage.keys import Key, time_key
 
@@ -93,7 +93,7 @@ def encode_body(data: JsonObject) -> str | bytes:
     Raises:
         ProtocolError: REQUEST_TOO_LARGE for more JSON than an answer can carry.
     """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    text = encoded(data)
     plain = text.encode()
     if len(plain) < COMPRESSED_FROM_BYTES:
         return text

@@ -162,6 +162,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
         (b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 431, 107),
         (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 200 + b"\r\n", 431, 107),
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, 107),
+        (b"GET / HTTP/1.1\r\nOrigin: a\r\n b\r\n\r\n", 400, 107),
         (POST + b"Content-Length: many\r\n\r\n{}", 400, 107),
         (POST + b"Content-Length: -1\r\n\r\n{}", 400, 107),
         (POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400, 107),

@@ -98,6 +98,23 @@ def describe(error: Any) -> str:
     return error.__name__ if isinstance(error, type) else type(error).__name__
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Transaction request exceeds the 4MB transaction size limit",
+        "Item size has exceeded the maximum allowed size",
+    ],
+)
+def test_what_dynamodb_finds_too_large_is_too_large(message: str) -> None:
+    error = client_error("ValidationException")
+    error.response["Error"]["Message"] = message
+
+    with pytest.raises(ProtocolError) as raised, translated_failures():
+        raise error
+
+    assert raised.value.kind is REQUEST_TOO_LARGE
+
+
 @pytest.mark.parametrize(("error", "ours"), ERRORS, ids=describe)
 @pytest.mark.parametrize("wrap", [lambda error: error, as_pynamodb_raises], ids=["bare", "wrapped"])
 def test_an_error_of_dynamodb_becomes_ours(
