@@ -4,15 +4,35 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.protocol.messages import Request
+from chalicelib.api.service import Service
+from chalicelib.auth.basic import BasicPolicy
+from chalicelib.plugins.loading import load_plugins
+from chalicelib.protocol.messages import JsonObject, Request
+from chalicelib.settings import Settings
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.transactions import Storage
 from tests.api.places import COLLECTIONS, GROUPS, ID, LISTS, OBJECTS, RECORDS, body_of, made, sent
 from tests.api.shelves import BASE_URL, asked, entries, shelved, walk
-from tests.doubles import START_MS, Client, basic
+from tests.doubles import SECRET, STAGE, START_MS, Client, SetClock, basic
 
-PIECES = ["v1", "buckets", "collections", "groups", "records", "blog", "posts", "writers", ID]
+PIECES = [
+    *("v1", "buckets", "collections", "groups", "records", "blog", "posts", "writers", ID),
+    *("default", "batch", "__flush__", "__heartbeat__", "__lbheartbeat__"),
+]
+UTILITIES = ["/", "/batch", "/__flush__", "/__heartbeat__", "/__lbheartbeat__"]
+DEFAULT = "/buckets/default"
+MINE = [
+    DEFAULT,
+    f"{DEFAULT}/collections",
+    f"{DEFAULT}/groups/writers",
+    f"{DEFAULT}/collections/posts",
+    f"{DEFAULT}/collections/posts/records",
+    f"{DEFAULT}/collections/posts/records/{ID}",
+]
 RESERVED = [
     "",
     "%",
@@ -32,7 +52,7 @@ RESERVED = [
     "é",
     "😀",
 ]
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get"]
 HEADERS = [
     "accept",
     "authorization",
@@ -41,9 +61,14 @@ HEADERS = [
     "if-none-match",
     "response-behavior",
     "origin",
+    "access-control-request-method",
+    "access-control-request-headers",
     "user-agent",
 ]
-VALUES = ['"1"', "*", "1", '"99999999999999"', "application/json", "text/*;q=0", "light", "Basic x"]
+VALUES = [
+    *('"1"', "*", "1", '"99999999999999"', "application/json", "text/*;q=0", "light", "Basic x"),
+    *("", "PUT", "https://a.example", basic("alice"), basic("bob")),
+]
 PARAMETERS = ["_since", "_before", "_to", "_limit", "_token", "_fields", "_sort", "last_modified"]
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -60,7 +85,20 @@ values = st.recursive(
     max_leaves=8,
 )
 names = st.sampled_from(["data", "permissions", "id", "last_modified", "members", "read", "write"])
-fields = st.dictionaries(names | text, values, max_size=4)
+keywords = st.sampled_from(
+    [
+        *("type", "properties", "required", "pattern", "$ref", "items", "enum", "not", "allOf"),
+        *("additionalProperties", "patternProperties", "dependencies", "multipleOf", "uniqueItems"),
+    ]
+)
+schemas = st.recursive(
+    values | st.sampled_from(["integer", "#", "#/properties/a", "(a+)+$", "[", "^a", 0.01]),
+    lambda inner: st.dictionaries(keywords | st.just("a"), inner | st.lists(inner), max_size=3),
+    max_leaves=10,
+)
+fields = st.dictionaries(names | text, values, max_size=4) | st.fixed_dictionaries(
+    {"schema": schemas}, optional={"cache_expires": values}
+)
 bodies = st.one_of(
     st.binary(max_size=50),
     values.map(lambda value: json.dumps(value).encode()),
@@ -68,8 +106,9 @@ bodies = st.one_of(
         {}, optional={"data": fields | values, "permissions": fields | values}
     ).map(lambda value: json.dumps(value).encode()),
 )
+places = st.sampled_from([*OBJECTS, "/buckets/blog/groups", *UTILITIES, *MINE])
 paths = st.one_of(
-    st.sampled_from([f"/v1{path}" for path in (*OBJECTS, "/buckets/blog/groups")]),
+    places.map("/v1{}".format),
     st.sampled_from(OBJECTS).map(lambda path: f"/v1{path.rpartition('/')[0]}"),
     st.lists(st.sampled_from([*PIECES, *RESERVED]) | text, max_size=8).map(
         lambda pieces: "/" + "/".join(pieces)
@@ -93,13 +132,74 @@ requests = st.builds(
 )
 
 
+parts = st.fixed_dictionaries(
+    {"path": places | places.map("/v1{}/?_limit=1&_since=0".format) | text},
+    optional={
+        "method": st.sampled_from(METHODS[:6]) | values,
+        "headers": st.dictionaries(st.sampled_from(HEADERS), st.sampled_from(VALUES), max_size=2)
+        | values,
+        "body": st.fixed_dictionaries({}, optional={"data": fields, "permissions": fields})
+        | values,
+    },
+)
+"""Requests of a batch, many of which are none."""
+
+
+@pytest.fixture
+def everything(dynamo: Dynamo, clock: SetClock) -> Client:
+    """A client of a service with all that settings can switch on."""
+    settings = Settings(
+        stage=STAGE,
+        userid_hmac_secret=SECRET,
+        includes=("kinto.plugins.default_bucket",),
+        flush_endpoint_enabled=True,
+        experimental_collection_schema_validation=True,
+    )
+    policies = [BasicPolicy(SECRET)]
+    return Client(Service(settings, Storage(dynamo, clock), policies, load_plugins(settings)))
+
+
+def check_shape(response: JsonObject, *, is_head: bool) -> None:
+    """Hold an answer of a batch to Kinto's shape."""
+    assert response["status"] < 500
+    assert all(isinstance(value, str) for value in response["headers"].values())
+    if is_head:
+        assert response["body"] == ""
+    elif response["status"] >= 400:
+        assert response["body"]["code"] == response["status"]
+        assert isinstance(response["body"]["errno"], int)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(requests=st.lists(parts, max_size=6), defaults=parts | st.none() | values)
+def test_any_batch_is_answered_in_kintos_shape(
+    everything: Client, requests: list[JsonObject], defaults: Any
+) -> None:
+    made(everything)
+
+    answer = everything.ask("POST", "/batch", {"requests": requests, "defaults": defaults})
+
+    assert answer.status in (200, 400)
+    if answer.status == 400:
+        assert body_of(answer, 400)["errno"] == 107
+        return
+    responses = body_of(answer)["responses"]
+    assert len(responses) == len(requests)
+    for request, response in zip(requests, responses, strict=True):
+        default = defaults.get("method") if isinstance(defaults, dict) else None
+        check_shape(response, is_head=request.get("method", default) == "HEAD")
+
+
 @settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(request=requests, is_user=st.booleans())
 def test_any_request_is_answered_in_kintos_shape(
-    client: Client, request: Request, is_user: bool
+    everything: Client, request: Request, is_user: bool
 ) -> None:
+    client = everything
     made(client)
     if is_user:
         request = Request(
@@ -119,6 +219,8 @@ def test_any_request_is_answered_in_kintos_shape(
         json.dumps(answer.body, ensure_ascii=False).encode()  # no half of a surrogate pair
     if request.method == "HEAD" or answer.status in (304, 307):
         assert answer.body is None
+    elif answer.says_null:
+        assert (request.method, answer.status) == ("OPTIONS", 200)
     elif answer.status >= 400:
         assert answer.body is not None
         assert answer.body["code"] == answer.status

@@ -140,7 +140,9 @@ def test_anybody_may_whatever_he_sends(client: Client) -> None:
 
 def test_there_may_be_nothing_to_flush(client: Client) -> None:
     for _time in range(2):
+        before = timestamp(client, "/buckets")
         assert client.ask("POST", FLUSH).status == 202
+        assert timestamp(client, "/buckets") > before
     assert buckets(client) == []
 
 
