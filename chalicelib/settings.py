@@ -190,7 +190,10 @@ class Settings:
         parse_boolean, True, "Whether what a batch writes is stored altogether or not at all."
     )
     batch_max_requests: int = _setting(
-        parse_limit, 25, "Requests that a batch may hold; 0 or empty: any number.", takes_empty=True
+        parse_limit,
+        25,
+        "Requests that a batch may hold; 0 or empty: as many as fit into a transaction.",
+        takes_empty=True,
     )
     paginate_by: int | None = _setting(parse_count, None, "Entries of the greatest page of a list.")
     id_generator: str = _setting(
