@@ -95,7 +95,6 @@ class Savepoint:
     objects: dict[Key, StagedObject]
     clocks: dict[Key, StagedClock]
     afterwards: tuple[Callable[[], None], ...]
-    written_ms: int
 
 
 class Staging:
@@ -113,6 +112,7 @@ class Staging:
         self._staged: dict[Key, StagedObject] = {}
         self._afterwards: tuple[Callable[[], None], ...] = ()
         self._written_ms = 0
+        self._begun_ms: int | None = None
 
     # What is there
 
@@ -278,8 +278,11 @@ class Staging:
 
     def begin(self, uri: ListUri) -> None:
         """Stage a clock for the list of buckets where nobody has used it; others have one."""
-        if self.timestamp(uri) == 0:
-            self.advance(uri)
+        clock = self._clock(uri)
+        if clock.timestamp == 0:
+            # What a step that is rolled back has told of the list, the next ones tell as well.
+            self._begun_ms = self._begun_ms or self._next_ms()
+            clock.tick(now_ms=self._begun_ms, given=None)
 
     def advance(self, uri: ListUri) -> None:
         """Stage a timestamp of the list above all that it had."""
@@ -316,6 +319,8 @@ class Staging:
         of, and the purge finds it. Within a parent made in this unit, nothing would find it.
         """
         clock = self._clock(uri.list)
+        if not uri.lists:
+            return clock
         for below in uri.lists:
             self._clock(below).close()
         for staged in [each for each in self._staged.values() if uri in each.uri.ancestors]:
@@ -343,13 +348,12 @@ class Staging:
     def savepoint(self) -> Savepoint:
         """What is staged now, to go back to."""
         clocks = {key: clock.copy() for key, clock in self._clocks.items() if clock.is_touched}
-        return Savepoint(dict(self._staged), clocks, self._afterwards, self._written_ms)
+        return Savepoint(dict(self._staged), clocks, self._afterwards)
 
     def roll_back(self, savepoint: Savepoint) -> None:
         """Forget what was staged since; what was read stays known."""
         self._staged = dict(savepoint.objects)
         self._afterwards = savepoint.afterwards
-        self._written_ms = savepoint.written_ms
         for key, clock in self._clocks.items():
             before = savepoint.clocks.get(key)
             self._clocks[key] = before.copy() if before else StagedClock.of(key, clock.loaded)

@@ -25,8 +25,9 @@ from tests.api.places import (
     made,
     user_id,
 )
+from tests.api.shelves import asked
 from tests.api.test_batch import TASKS, batch, client_at, statuses, to, without_times
-from tests.doubles import Client, Patience
+from tests.doubles import Client, Patience, basic
 from tests.shared_moto import contents, empty_streams, restore, saved
 from tests.storage.stand_ins import TRANSACT, Wire, cancelled, client_error
 
@@ -103,7 +104,7 @@ class Scene:
         bob = user_id(self.clean, "bob")
         members = [bob, *(f"basicauth:{number}" for number in range(15))]
         group = f"{NEW}/groups/writers"
-        asked = [
+        wanted = [
             (to("PUT", NEW, permissions={"read": [group]}), 201),
             (to("PUT", f"{NEW}/collections/notes", permissions={"read": [bob]}), 201),
             (to("PUT", group, {"members": members}), 201),
@@ -119,7 +120,7 @@ class Scene:
             (to("PUT", RECORD, {"n": 5}, permissions={"write": [bob]}), 201),
             (to("GET", RECORDS), 200),
         ]
-        return [request for request, _ in asked], [status for _, status in asked]
+        return [request for request, _ in wanted], [status for _, status in wanted]
 
     def _note(self, call: int, operation: str, _arguments: dict[str, Any]) -> None:
         self.calls.append(call)
@@ -192,7 +193,7 @@ class Scene:
         """
         found = contents()
         objects = self.wire.dynamo.tables.objects
-        done = found[objects] != self.before[objects]
+        done = bool(found[objects] != self.before[objects])
         if done:
             assert found == self.after
         seen = self.readable()
@@ -216,18 +217,19 @@ class Scene:
             self._readable[key] = {
                 f"{user} {path} {query}": (answer.status, answer.headers.get("ETag"), answer.body)
                 for user, path, query in self._addresses()
-                for answer in [self.clean.ask("GET", path, user=user, **query)]
+                for who in [{"authorization": basic(user)}]
+                for answer in [asked(self.clean, *query, path=path, headers=who)]
             }
         return self._readable[key]
 
-    def _addresses(self) -> list[tuple[str, str, dict[str, str]]]:
+    def _addresses(self) -> list[tuple[str, str, tuple[tuple[str, str], ...]]]:
         tasks = f"/buckets/{self.personal}/collections/tasks/records"
         lists = ["/buckets", f"{NEW}/collections", f"{NEW}/groups", RECORDS, NEW_RECORDS, tasks]
         objects = [NEW, COLLECTION, GROUP, RECORD, f"{NEW_RECORDS}/{ID}"]
         return [
-            *(("alice", path, {}) for path in objects),
-            *(("alice", path, {"_since": "0"}) for path in lists),
-            *(("bob", path, {}) for path in (NEW, RECORD, f"{NEW_RECORDS}/{ID}", *lists)),
+            *(("alice", path, ()) for path in objects),
+            *(("alice", path, (("_since", "0"),)) for path in lists),
+            *(("bob", path, ()) for path in (NEW, RECORD, f"{NEW_RECORDS}/{ID}", *lists)),
         ]
 
 

@@ -98,7 +98,7 @@ class Generator:
 
     def size(self, most: int) -> int:
         """How many requests the next batch has."""
-        return self._random.randint(1, most)
+        return 1 if most == 1 else self._random.randint(1, most)
 
     def asked(self) -> Asked:
         """The next request; often about the same objects as the one before."""
