@@ -544,9 +544,8 @@ def test_in_nested_objects_they_are_fields_like_any_other(
         ("(?R)a|b", "a" * 1000),
     ],
 )
-def test_a_pattern_that_explodes_is_refused_soon(pattern: str, text: str) -> None:
-    started = time.monotonic()
-
+def test_a_pattern_that_explodes_ends(pattern: str, text: str) -> None:
+    # Unbounded, the searches would outlive the test run.
     for schema, data in (
         ({"properties": {"f": {"pattern": pattern}}}, {"f": text}),
         ({"patternProperties": {pattern: {"type": "null"}}}, {text: 1}),
@@ -557,8 +556,6 @@ def test_a_pattern_that_explodes_is_refused_soon(pattern: str, text: str) -> Non
             ("f", f"{text!r} does not match {pattern!r}"),
             ("data", TOO_MUCH),
         )
-
-    assert time.monotonic() - started < 5
 
 
 def test_a_search_that_takes_too_long_is_told_as_such() -> None:
@@ -601,12 +598,11 @@ def test_a_deep_value_that_no_schema_asks_about_is_none_of_its_business() -> Non
     assert name({"properties": {"a": {"type": "array"}}}, {"a": deep, "b": deep}) is None
 
 
-def test_integers_that_collide_do_not_slow_down_a_comparison() -> None:
-    colliding = [factor * (2**61 - 1) for factor in range(15_000)]
-    started = time.monotonic()
+def test_integers_that_collide_are_told_apart_without_comparing_each_with_each() -> None:
+    # Which would outlive the test run: all of them have the same hash.
+    colliding = [factor * (2**61 - 1) for factor in range(100_000)]
 
     assert name(about_f({"uniqueItems": True}), {"f": colliding}) is None
-    assert time.monotonic() - started < 2
 
 
 def test_a_large_list_is_no_problem() -> None:
