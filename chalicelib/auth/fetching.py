@@ -1,6 +1,5 @@
 """JSON documents of providers: https alone, no redirects, within limits of size and time."""
 
-import ipaddress
 import json
 import time
 from collections.abc import Mapping
@@ -8,7 +7,6 @@ from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
-from urllib.parse import SplitResult, urlsplit
 from urllib.request import (
     HTTPDefaultErrorHandler,
     HTTPErrorProcessor,
@@ -18,6 +16,8 @@ from urllib.request import (
     ProxyHandler,
     Request,
 )
+
+from chalicelib.protocol.urls import problem_of_url
 
 TIMEOUT_S: Final = 3.0
 MAX_BYTES: Final = 256 * 1024
@@ -39,25 +39,7 @@ class FetchError(Exception):
 
 def is_safe_url(url: str) -> bool:
     """Whether this is an https URL; http will do on a loopback address, for development."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises for what is no port
-    except ValueError:
-        return False
-    if not (url.isascii() and url.isprintable()) or " " in url or not parts.hostname:
-        return False
-    if parts.username is not None or parts.password is not None:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts))
-
-
-def _is_loopback(parts: SplitResult) -> bool:
-    if parts.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False
+    return problem_of_url(url, allows_loopback=True, allows_fragment=True) is None
 
 
 def fetch_json(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
