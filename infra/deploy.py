@@ -17,6 +17,9 @@ from infra.tables import TEMPLATE
 
 CONFIG = Path(__file__).parents[1] / ".chalice" / "config.json"
 
+POLLS = {"Delay": 2, "MaxAttempts": 900}
+"""Stacks are looked at as often as this, in seconds, and half an hour."""
+
 _SECRET = "KINTO_USERID_HMAC_SECRET"  # noqa: S105  # the name of it
 _EXAMPLE = "change-me"
 _STREAM = "KINTO_OBJECTS_STREAM_ARN"
@@ -72,9 +75,9 @@ def deploy_data(client: Any, stage: str) -> dict[str, str]:
     }
     if not _exists(client, name):
         client.create_stack(**arguments)
-        client.get_waiter("stack_create_complete").wait(StackName=name)
+        client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=POLLS)
     elif _update(client, arguments):
-        client.get_waiter("stack_update_complete").wait(StackName=name)
+        client.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig=POLLS)
     stack = client.describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 

@@ -23,6 +23,9 @@ from typing import IO
 
 CHILD = Path(__file__).with_name("emulator_child.py")
 SERVICES = "dynamodb,dynamodbstreams,sqs,cloudformation"
+DEPLOYED_SERVICES = f"{SERVICES},apigateway,events,iam,lambda,logs,s3,secretsmanager,ssm,sts"
+ROOT_KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+"""For clients of boto3: the account's own keys, which an emulator that deploys asks for."""
 
 _START_S = 60.0
 _END_S = 60.0
@@ -37,12 +40,16 @@ class EmulatorError(Exception):
 
 
 @contextmanager
-def emulator(data_folder: Path | None, port: int | None = None) -> Iterator[str]:
+def emulator(
+    data_folder: Path | None, port: int | None = None, *, deploys: bool = False
+) -> Iterator[str]:
     """Run the emulator, on loopback only; gives its URL.
 
     Args:
         data_folder: where its data are kept; None keeps nothing.
         port: to listen on; any free one where it is None.
+        deploys: whether functions and an API can be deployed. Roles are heeded then: a function
+            may do what its policies allow, and others need `ROOT_KEYS`.
 
     Raises:
         EmulatorError: another server uses the folder, what is in it can't be read (and is left as
@@ -56,7 +63,10 @@ def emulator(data_folder: Path | None, port: int | None = None) -> Iterator[str]
         lock = stack.enter_context(_locked(folder.absolute()))
         check_state(_state_folder(folder))
         port = port or _free_port()
-        process = _start(folder.absolute(), port, persists=data_folder is not None, lock=lock)
+        environment = _environment(folder.absolute(), port, persists=data_folder is not None)
+        if deploys:
+            environment |= {"SERVICES": DEPLOYED_SERVICES, "AUTH": "true"}
+        process = _start(folder.absolute(), environment, lock)
         _wait_until_ready(process, port, folder)
         try:
             yield f"http://127.0.0.1:{port}"
@@ -128,12 +138,10 @@ def _free_port() -> int:
         return port
 
 
-def _start(
-    folder: Path, port: int, *, persists: bool, lock: IO[bytes]
-) -> "subprocess.Popen[bytes]":
+def _environment(folder: Path, port: int, *, persists: bool) -> dict[str, str]:
     # Of our own environment only what Python needs: a stray variable may reconfigure ministack.
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    environment = kept | {
+    return kept | {
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "SERVICES": SERVICES,
@@ -146,6 +154,9 @@ def _start(
         # There is no such socket: or ministack would remove containers of others at its start.
         "DOCKER_HOST": f"unix://{folder}/no-docker",
     }
+
+
+def _start(folder: Path, environment: dict[str, str], lock: IO[bytes]) -> "subprocess.Popen[bytes]":
     with _log(folder).open("wb") as log:
         return subprocess.Popen(  # noqa: S603  # our own program
             [sys.executable, "-P", str(CHILD)],
