@@ -21,7 +21,10 @@ app = Chalice(app_name="kinto-serverless")
 application = application_from_environment()
 
 STREAM = application.settings.objects_stream_arn or "KINTO_OBJECTS_STREAM_ARN is not set"
-PURGES = Queue.PURGES.of_stage(application.settings.stage)
+QUEUES = {queue: queue.of_stage(application.settings.stage) for queue in Queue}
+
+RETRIES_AT_ONCE = 20
+"""Endpoints that hang hold up no more functions than these: the account's are not endless."""
 
 
 def answer(**_path_parameters: str) -> ChaliceResponse:
@@ -40,14 +43,34 @@ def answer(**_path_parameters: str) -> ChaliceResponse:
 @app.on_dynamodb_record(STREAM, batch_size=100, starting_position="TRIM_HORIZON", name="changes")
 def changes(event: DynamoDBEvent) -> None:
     """Queue what changes of objects leave behind."""
-    application.changes.handle(event.to_dict()["Records"])
+    application.background.changes.handle(event.to_dict()["Records"])
 
 
-@app.on_sqs_message(PURGES, batch_size=1, name="purge")
+@app.on_sqs_message(QUEUES[Queue.PURGES], batch_size=1, name="purge")
 def purge(event: SQSEvent) -> None:
     """Remove what deleted objects left behind."""
     for message in event:
-        application.purge.handle(message.body, _deadline_of(event.context))
+        application.background.purge.handle(message.body, _deadline_of(event.context))
+
+
+@app.on_sqs_message(QUEUES[Queue.DELIVERIES], batch_size=1, name="deliver")
+def deliver(event: SQSEvent) -> None:
+    """Tell listeners of changes, in the order in which these came."""
+    _deliver(event)
+
+
+@app.on_sqs_message(
+    QUEUES[Queue.RETRIES], batch_size=1, name="retry", maximum_concurrency=RETRIES_AT_ONCE
+)
+def retry(event: SQSEvent) -> None:
+    """Tell listeners what they didn't take before."""
+    _deliver(event)
+
+
+def _deliver(event: SQSEvent) -> None:
+    for message in event:
+        starts = int(message.to_dict()["attributes"]["ApproximateReceiveCount"])
+        application.background.deliver.handle(message.body, starts)
 
 
 def _deadline_of(context: Any) -> Deadline:

@@ -39,11 +39,17 @@ def log_request(
     user_id: str | None,
     seconds: float,
     policies_ms: Mapping[str, float] | None = None,
+    listeners_ms: Mapping[str, float] | None = None,
 ) -> None:
     """Log the summary of a request, in colour on a terminal."""
     if _log.isEnabledFor(logging.INFO):
         summary = summarize(
-            request, response, user_id=user_id, seconds=seconds, policies_ms=policies_ms
+            request,
+            response,
+            user_id=user_id,
+            seconds=seconds,
+            policies_ms=policies_ms,
+            listeners_ms=listeners_ms,
         )
         _log.info("%s", render(summary, in_colour=sys.stdout.isatty()))
 
@@ -104,9 +110,28 @@ def log_failed_table(table: str, error: Exception | None) -> None:
     _log.error("heartbeat: the table %s does not work: %s", table, _one_line(why))
 
 
-def log_failed_subscriber(event: object) -> None:
+def log_failed_subscriber(name: str, event: type) -> None:
     """Log the exception that a subscriber raised when it heard of an event."""
-    _log.exception("a subscriber of %s failed", type(event).__name__)
+    _log.exception("the subscriber %s of %s failed", name, event.__name__)
+
+
+def log_failed_listener(name: str) -> None:
+    """Log the exception that a listener raised when it was told of an event."""
+    _log.exception("the listener %s failed", name)
+
+
+def log_delivery(
+    listener: str,
+    event_id: str,
+    outcome: str,
+    *,
+    seconds: float | None = None,
+    is_failure: bool = False,
+) -> None:
+    """Log what became of a delivery, and how long the listener took."""
+    took = "" if seconds is None else f" ({round(seconds * 1000)} ms)"
+    level = logging.WARNING if is_failure else logging.INFO
+    _log.log(level, "%s", _one_line(f"delivery of {event_id} to {listener}: {outcome}{took}"))
 
 
 def log_failed_record(name: str, error: Exception) -> None:
@@ -121,21 +146,24 @@ def summarize(
     user_id: str | None,
     seconds: float,
     policies_ms: Mapping[str, float] | None = None,
+    listeners_ms: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The fields of a request's summary, by Kinto's names.
 
-    And one of ours, `authn_ms`: how long each policy that was asked took, in ms by its name.
+    And two of ours, in ms by name: `authn_ms`, how long each policy that was asked took, and
+    where there are any `listeners_ms`, how long each took that heard of it before the commit.
     """
     hide = hiding(request)
     agent, lang = (request.headers.get(name) for name in ("user-agent", "accept-language"))
     authn_type, _, uid = (user_id or "").partition(":")
     return {
         "agent": hide(agent) if agent is not None else None,
-        "authn_ms": {name: round(ms, 2) for name, ms in (policies_ms or {}).items()} or None,
+        "authn_ms": _rounded(policies_ms) or None,
         "authn_type": authn_type or None,
         **_batch_size(response),
         "code": response.status,
         "errno": (response.body or {}).get("errno") if response.status >= 400 else None,
+        **({"listeners_ms": _rounded(listeners_ms)} if listeners_ms else {}),
         "lang": hide(lang) if lang is not None else None,
         "method": hide(request.method),
         "path": hide(request.path),
@@ -144,6 +172,10 @@ def summarize(
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "uid": uid or None,
     }
+
+
+def _rounded(ms_by_name: Mapping[str, float] | None) -> dict[str, float]:
+    return {name: round(ms, 2) for name, ms in (ms_by_name or {}).items()}
 
 
 def _batch_size(response: Response) -> dict[str, int]:

@@ -113,8 +113,24 @@ def parse_names(value: str) -> tuple[str, ...]:
     return names
 
 
+def parse_listeners(value: str) -> tuple[str, ...]:
+    """Names, or dotted paths of modules whose last parts are names, told apart in variables."""
+    listeners = tuple(split_list(value))
+    path = r"([A-Za-z_]\w*\.)*[A-Za-z][A-Za-z0-9_-]{0,63}"
+    if not all(re.fullmatch(path, listener, re.ASCII) for listener in listeners):
+        raise ValueError("a list of names, or of dotted paths")
+    if len({listener_name(each).replace("-", "_").lower() for each in listeners}) < len(listeners):
+        raise ValueError("a list of different names (dashes count as underscores)")
+    return listeners
+
+
+def listener_name(listener: str) -> str:
+    """The name of a listener that may be given as the path of its module."""
+    return listener.rpartition(".")[-1]
+
+
 def parse_stage(value: str) -> str:
-    """What can be in a table's name."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}", value):
-        raise ValueError("at most 60 letters, digits, dashes and underscores")
+    """What can be in the names of tables, queues and functions; these have 64 characters."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,39}", value):
+        raise ValueError("at most 39 letters, digits, dashes and underscores")
     return value

@@ -13,10 +13,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from chalicelib.setting_values import (
+    listener_name,
     parse_boolean,
     parse_count,
     parse_host,
     parse_limit,
+    parse_listeners,
     parse_moment,
     parse_names,
     parse_origins,
@@ -66,13 +68,13 @@ def _setting(
     return dataclasses.field(default=default, repr=not is_secret, metadata=metadata)
 
 
-def _options(names: str, help: str) -> Any:
-    """Options `SETTING.NAME.OPTION` for each NAME in another setting. They may be secrets."""
+def _options(names: str, prefix: str, help: str) -> Any:
+    """Options `PREFIX.NAME.OPTION` for each NAME in another setting. They may be secrets."""
     return dataclasses.field(
         default_factory=lambda: MappingProxyType({}),
         repr=False,
         hash=False,
-        metadata={"of": names, "help": help},
+        metadata={"of": names, "prefix": prefix, "help": help},
     )
 
 
@@ -123,6 +125,7 @@ class Settings:
     )
     auth_policy: Mapping[str, Mapping[str, str]] = _options(
         "auth_policies",
+        "auth_policy",
         "Options of each policy: `use` (basicauth, openid or a dotted path), and its own.",
     )
     objects_stream_arn: str | None = _setting(
@@ -179,6 +182,17 @@ class Settings:
         (),
         "Plugins: dotted paths of modules, or names that Kinto has, such as"
         " `kinto.plugins.default_bucket`.",
+    )
+    event_listeners: tuple[str, ...] = _setting(
+        parse_listeners,
+        (),
+        "Who hears of changes: names, or dotted paths of modules, whose last part is the name.",
+    )
+    event_listener: Mapping[str, Mapping[str, str]] = _options(
+        "event_listeners",
+        "event_listeners",
+        "Options of each listener: `use` (webhook, sqs, eventbridge or a dotted path), `event`, "
+        "`actions`, `resources`, `uris`, and its own.",
     )
     flush_endpoint_enabled: bool = _setting(
         parse_boolean, False, "Whether POST to `__flush__` removes everything, whoever asks."
@@ -251,7 +265,8 @@ class Settings:
         for field in dataclasses.fields(cls):
             if names := field.metadata.get("of"):
                 them = values.get(names, getattr(cls, names))
-                values[field.name] = _read_options(field.name, them, environment)
+                prefix = field.metadata["prefix"]
+                values[field.name] = _read_options(prefix, map(listener_name, them), environment)
         return cls(**values)
 
     @cached_property
@@ -291,6 +306,11 @@ def option_variable(policy: str, option: str) -> str:
     return variable_of(f"auth_policy.{policy}.{option}")
 
 
+def listener_variable(listener: str, option: str) -> str:
+    """The environment variable of an option of a listener."""
+    return variable_of(f"event_listeners.{listener}.{option}")
+
+
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """The KINTO_ variables that no setting reads: nor a policy that is configured.
 
@@ -314,9 +334,9 @@ def _variables_of(field: "dataclasses.Field[Any]", environment: Mapping[str, str
     if names is None:
         return [variable_of(field.name)]
     them = _read(_field(names), environment).get(names, getattr(Settings, names))
-    return [
-        variable for variable in environment if _option_of(field.name, them, variable) is not None
-    ]
+    named = [*map(listener_name, them)]
+    prefix = field.metadata["prefix"]
+    return [variable for variable in environment if _option_of(prefix, named, variable) is not None]
 
 
 def switch_variable(switch: str) -> str:
@@ -374,12 +394,13 @@ def _read_by_name(ending: str, environment: Mapping[str, str]) -> Mapping[str, i
 
 
 def _read_options(
-    setting: str, names: Iterable[str], environment: Mapping[str, str]
+    prefix: str, names: Iterable[str], environment: Mapping[str, str]
 ) -> Mapping[str, Mapping[str, str]]:
     """The options that are set, by name; their values are never shown."""
     options: dict[str, dict[str, str]] = {}
+    names = [*names]
     for variable, text in environment.items():
-        found = _option_of(setting, names, variable)
+        found = _option_of(prefix, names, variable)
         if found is None or text == "":
             continue
         name, option = found
@@ -390,15 +411,15 @@ def _read_options(
     return MappingProxyType({name: MappingProxyType(them) for name, them in options.items()})
 
 
-def _option_of(setting: str, names: Iterable[str], variable: str) -> tuple[str, str] | None:
+def _option_of(prefix: str, names: Iterable[str], variable: str) -> tuple[str, str] | None:
     """The name and the option that a variable is for; None for other variables.
 
     Where one name begins like another (`google`, `google_work`), it is the longest that fits.
     """
-    prefixes = {variable_of(f"{setting}.{name}."): name for name in names}
-    fitting = [prefix for prefix in prefixes if variable.startswith(prefix)]
+    beginnings = {variable_of(f"{prefix}.{name}."): name for name in names}
+    fitting = [beginning for beginning in beginnings if variable.startswith(beginning)]
     if not fitting:
         return None
-    prefix = max(fitting, key=len)
-    option = variable.removeprefix(prefix)
-    return (prefixes[prefix], option.lower()) if re.fullmatch("[A-Z0-9_]+", option) else None
+    longest = max(fitting, key=len)
+    option = variable.removeprefix(longest)
+    return (beginnings[longest], option.lower()) if re.fullmatch("[A-Z0-9_]+", option) else None

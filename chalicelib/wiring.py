@@ -4,12 +4,14 @@ The only reader of the environment.
 """
 
 import os
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
+from chalicelib.api.plugins import Plugins
 from chalicelib.api.service import Service
 from chalicelib.auth.loading import load_policies
-from chalicelib.events.purging import Changes, Purge
-from chalicelib.events.queues import Queues
 from chalicelib.observability import configure_logging, log_warning
 from chalicelib.plugins.loading import load_plugins
 from chalicelib.settings import Settings, unknown_variables
@@ -17,41 +19,85 @@ from chalicelib.storage.connection import Dynamo, connect
 from chalicelib.storage.tables import Tables
 from chalicelib.storage.transactions import Storage
 
+if TYPE_CHECKING:  # the function that answers requests mostly does without
+    from chalicelib.background import Background
 
-@dataclass(frozen=True, slots=True)
+
 class Application:
     """What the functions of a stage do.
 
     Attributes:
         settings: of the stage.
         service: what `api` does.
-        changes: what `changes` does.
-        purge: what `purge` does.
     """
 
-    settings: Settings
-    service: Service
-    changes: Changes
-    purge: Purge
+    def __init__(
+        self, settings: Settings, service: Service, make_background: "Callable[[], Background]"
+    ) -> None:
+        """Keep the parts."""
+        self.settings = settings
+        self.service = service
+        self._make_background = make_background
+
+    @cached_property
+    def background(self) -> "Background":
+        """What the other functions do."""
+        return self._make_background()
 
 
 def application_from_environment() -> Application:
     """What the environment describes. Nothing is called yet.
 
     Raises:
-        SettingsError: a setting can't be read, or what it names (a policy, a plugin, a generator
-            of ids) not be made.
+        SettingsError: a setting can't be read, or what it names (a policy, a plugin, a listener,
+            a generator of ids) not be made.
     """
     configure_logging()
     settings = Settings.from_environment(os.environ)
     for variable in unknown_variables(os.environ):
         log_warning(f"{variable} is no setting of this version, and has no effect")
+    if is_chalice_local(os.environ, sys.argv):
+        log_warning(
+            "nothing is read from the stream and the queues here: listeners, webhooks and the purge"
+            " don't run; `make serve` runs them"
+        )
     region = os.environ.get("AWS_REGION")
     dynamo = Dynamo(connect(region), Tables.of_stage(settings.stage))
-    queues = Queues(settings.stage, region)
-    return Application(
-        settings=settings,
-        service=Service(settings, Storage(dynamo), load_policies(settings), load_plugins(settings)),
-        changes=Changes(queues),
-        purge=Purge(dynamo, queues),
+    plugins = load_plugins(settings)
+    application = Application(
+        settings,
+        Service(settings, Storage(dynamo), load_policies(settings), plugins),
+        partial(_background, settings, plugins, dynamo, region),
     )
+    if settings.event_listeners:
+        application.background  # noqa: B018 - listeners subscribe, or are refused, at the start
+    return application
+
+
+def is_chalice_local(environment: Mapping[str, str], arguments: Sequence[str]) -> bool:
+    """Whether we are loaded by `chalice local`, which serves requests and nothing else.
+
+    Args:
+        environment: where Chalice says that one of its commands runs.
+        arguments: of the process.
+    """
+    if "AWS_CHALICE_CLI_MODE" not in environment:
+        return False
+    # Before the command there are options only, of which one has a value.
+    words = iter(arguments[1:])
+    for word in words:
+        if word == "--project-dir":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word == "local"
+    return False
+
+
+def _background(
+    settings: Settings, plugins: Plugins, dynamo: Dynamo, region: str | None
+) -> "Background":
+    # Imported here: a service without listeners answers requests sooner.
+    from chalicelib.background import background_of
+
+    url = os.environ.get("AWS_ENDPOINT_URL", "")
+    return background_of(settings, plugins, dynamo, region, endpoint_url=url)

@@ -1,21 +1,22 @@
-"""Feeds a stream and a queue to their handlers, as Lambda's event source mappings do."""
+"""Feeds a stream and queues to their handlers, as Lambda's event source mappings do."""
 
 import math
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import boto3
 from botocore.config import Config
 
 from infra.lambda_events import Event, LambdaContext, queue_event, stream_event
-from infra.queues import PURGES, queue_arn, queue_resources
+from infra.queues import DELIVERIES, PURGES, RETRIES, queue_arn, queue_resources
 from infra.stream import Batch, StreamReader
 from infra.tables import table_resources
 
@@ -24,12 +25,39 @@ Handler = Callable[[Event, LambdaContext], Any]
 
 BATCH_SIZE = 100
 CHANGES_S = 60.0
-PURGE_S = 300.0
 
-_PAUSE_S = 1.0
+
+class FunctionOfQueue(NamedTuple):
+    """A function that takes messages.
+
+    Attributes:
+        logical_id: of its queue.
+        timeout_s: how long it may take for one.
+        at_once: how many it takes at the same time.
+    """
+
+    logical_id: str
+    timeout_s: float
+    at_once: int
+
+
+QUEUES = {
+    "purge": FunctionOfQueue(PURGES, 300.0, 1),
+    "deliver": FunctionOfQueue(DELIVERIES, 30.0, 8),
+    "retry": FunctionOfQueue(RETRIES, 30.0, 4),
+}
+
+_PAUSE_S = 0.25
+_WAIT_S = 1
+_FAILURE_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _END_S = 5.0
-_PATIENCE = Config(connect_timeout=2, read_timeout=20, retries={"total_max_attempts": 2})
+_PATIENCE = Config(
+    connect_timeout=2,
+    read_timeout=20,
+    retries={"total_max_attempts": 2},
+    max_pool_connections=2 + sum(function.at_once for function in QUEUES.values()),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +90,7 @@ class Stopping(Protocol):
 
 
 class Pump:
-    """Reads the stream of `objects` and the queue of purges for the two handlers.
+    """Reads the stream of `objects` and the queues of a stage for their handlers.
 
     What a handler raised at is handed over again: records of the stream as long as they are there,
     nothing of their shard before them; a message once its visibility timeout is over, until the
@@ -73,7 +101,7 @@ class Pump:
         self,
         stage: str,
         changes: Handler,
-        purge: Handler,
+        of_queues: Mapping[str, Handler],
         *,
         clients: Clients | None = None,
         folder: Path | None = None,
@@ -81,16 +109,16 @@ class Pump:
         """Nothing is called yet.
 
         Args:
-            stage: names the table and the queue, which exist.
+            stage: names the table and the queues, which exist.
             changes: takes records of the stream.
-            purge: takes one message.
+            of_queues: each takes one message of the queue in QUEUES.
             clients: of the environment's endpoint if None.
             folder: keeps how far the stream was processed; None keeps it in memory.
         """
         self._clients = clients or Clients.connect()
         self._stage = stage
         self._changes = changes
-        self._purge = purge
+        self._of_queues = of_queues
         self._reader = StreamReader(
             self._clients.dynamodb,
             self._clients.streams,
@@ -98,26 +126,27 @@ class Pump:
             batch_size=BATCH_SIZE,
             folder=folder,
         )
-        self._queue = ("", "")
+        self._queues: dict[str, tuple[str, str]] = {}
         self._ends = math.inf
 
     def check(self) -> None:
-        """Find the stream and the queue.
+        """Find the stream and the queues.
 
         Raises:
             NoStreamError: the table has none.
             BotoCoreError, ClientError: the endpoint lacks streams or queues, or doesn't answer.
         """
         self._reader.find_shards()
-        self._found_queue()
+        for function in self._of_queues:
+            self._found_queue(function)
 
     def pump_once(self) -> int:
-        """Hand over what is there, a batch a shard and one message; gives how many they were.
+        """Hand over what is there, a batch a shard and a message a queue; gives how many.
 
         Raises:
             Exception: what a handler raised at first, after the others were called.
         """
-        return self.pump_changes_once() + self.pump_purges_once()
+        return self.pump_changes_once() + sum(map(self.pump_queue_once, self._of_queues))
 
     def pump_until_quiet(self) -> int:
         """Hand over until nothing is there, but for messages in delay; gives how many there were.
@@ -154,29 +183,37 @@ class Pump:
         self._changes(event, self._context("changes", CHANGES_S))
         self._reader.advance(batch)
 
-    def pump_purges_once(self) -> int:
+    def pump_queue_once(self, function: str, wait_s: int = 0) -> int:
         """Hand over a message, and delete it; gives how many there were, one or none.
+
+        Args:
+            function: of QUEUES.
+            wait_s: how long to wait for one.
 
         Raises:
             Exception: what the handler raised.
         """
-        url, arn = self._found_queue()
+        url, arn = self._found_queue(function)
         received = self._clients.sqs.receive_message(
-            QueueUrl=url, MessageSystemAttributeNames=["All"], MessageAttributeNames=["All"]
+            QueueUrl=url,
+            WaitTimeSeconds=wait_s,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
         )
         messages = received.get("Messages", [])
         for message in messages:
-            self._purge(queue_event([message], arn), self._context("purge", PURGE_S))
+            context = self._context(function, QUEUES[function].timeout_s)
+            self._of_queues[function](queue_event([message], arn), context)
             self._clients.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return len(messages)
 
-    def _found_queue(self) -> tuple[str, str]:
+    def _found_queue(self, function: str) -> tuple[str, str]:
         """URL and ARN of the queue."""
-        if not self._queue[0]:
-            name = queue_resources(self._stage)[PURGES]["QueueName"]
+        if function not in self._queues:
+            name = queue_resources(self._stage)[QUEUES[function].logical_id]["QueueName"]
             url = self._clients.sqs.get_queue_url(QueueName=name)["QueueUrl"]
-            self._queue = (url, queue_arn(self._clients.sqs, url))
-        return self._queue
+            self._queues[function] = (url, queue_arn(self._clients.sqs, url))
+        return self._queues[function]
 
     def _context(self, function: str, timeout_s: float) -> LambdaContext:
         deadline = time.monotonic() + timeout_s
@@ -192,15 +229,20 @@ class Pump:
         """Pump in the background.
 
         At the end what runs is let finish, within seconds, and the stream is emptied: the emulator
-        doesn't keep it, as it does the queue.
+        doesn't keep it, as it does the queues.
         """
-        steps = {"changes": self.pump_changes_once, "purge": self.pump_purges_once}
         stopping = threading.Event()
-        threads = {
-            name: threading.Thread(target=keep_pumping, args=(name, step, stopping), daemon=True)
-            for name, step in steps.items()
-        }
-        for thread in threads.values():
+        feeds = [("changes", self.pump_changes_once, _PAUSE_S)]
+        for function in self._of_queues:
+            step = partial(self.pump_queue_once, function, _WAIT_S)
+            feeds += [(function, step, 0.0)] * QUEUES[function].at_once
+        threads = [
+            threading.Thread(
+                target=keep_pumping, args=(name, step, stopping, pause_s), name=name, daemon=True
+            )
+            for name, step, pause_s in feeds
+        ]
+        for thread in threads:
             thread.start()
         try:
             yield
@@ -208,13 +250,13 @@ class Pump:
             stopping.set()
             self._end(threads)
 
-    def _end(self, threads: dict[str, threading.Thread]) -> None:
+    def _end(self, threads: Sequence[threading.Thread]) -> None:
         self._ends = time.monotonic() + _END_S
-        for name, thread in threads.items():
+        for thread in threads:
             thread.join(max(0, self._ends - time.monotonic()))
             if thread.is_alive():
-                tell(f"{name} was cut off")
-        if not threads["changes"].is_alive():
+                tell(f"{thread.name} was cut off")
+        if not threads[0].is_alive():
             self._empty_stream()
 
     def _empty_stream(self) -> None:
@@ -227,7 +269,9 @@ class Pump:
             tell(f"there are changes that weren't processed: {in_one_line(error)}")
 
 
-def keep_pumping(name: str, step: Callable[[], int], stopping: Stopping) -> None:
+def keep_pumping(
+    name: str, step: Callable[[], int], stopping: Stopping, idle_pause_s: float
+) -> None:
     """Take this step over and over, with a pause where there was nothing.
 
     Where it fails, we say so, and the pauses grow: nothing is skipped.
@@ -235,10 +279,10 @@ def keep_pumping(name: str, step: Callable[[], int], stopping: Stopping) -> None
     failures = 0
     while not stopping.is_set():
         try:
-            pause_s = 0.0 if step() else _PAUSE_S
+            pause_s = 0.0 if step() else idle_pause_s
             failures = 0
         except Exception as error:  # a handler may raise anything
-            pause_s = min(_PAUSE_S * 2**failures, _LONGEST_PAUSE_S)
+            pause_s = min(_FAILURE_PAUSE_S * 2**failures, _LONGEST_PAUSE_S)
             failures = min(failures + 1, 10)
             tell(f"{name} failed, goes on in {pause_s:.0f} s: {in_one_line(error)}")
         stopping.wait(pause_s)

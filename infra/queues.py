@@ -8,10 +8,26 @@ from infra.tables import template_resources
 PURGES = "Purges"
 """Logical id of the queue of what is to be purged."""
 
+DELIVERIES = "Deliveries"
+"""Logical id of the queue of first deliveries to listeners."""
+
+RETRIES = "Retries"
+"""Logical id of the queue of deliveries that failed."""
+
+EVENTS = "Events"
+"""Logical id of the queue that listeners of the kind `sqs` send to."""
+
 DEAD_LETTERS = "DeadLetters"
 """Logical id of the queue of what couldn't be processed."""
 
-_ATTRIBUTES = ("VisibilityTimeout", "MessageRetentionPeriod")
+_ATTRIBUTES = (
+    "VisibilityTimeout",
+    "MessageRetentionPeriod",
+    "MaximumMessageSize",
+    "FifoQueue",
+    "DeduplicationScope",
+    "FifoThroughputLimit",
+)
 
 
 def queue_resources(stage: str) -> dict[str, dict[str, Any]]:
@@ -41,7 +57,11 @@ def _create_queue(client: Any, properties: dict[str, Any], urls: dict[str, str])
     try:
         url: str = client.get_queue_url(QueueName=name)["QueueUrl"]
     except client.exceptions.QueueDoesNotExist:
-        attributes = {key: str(properties[key]) for key in _ATTRIBUTES if key in properties}
+        found = {key: properties[key] for key in _ATTRIBUTES if key in properties}
+        attributes = {
+            key: str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in found.items()
+        }
         if "RedrivePolicy" in properties:
             attributes["RedrivePolicy"] = _redrive(client, properties["RedrivePolicy"], urls)
         url = client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]

@@ -137,12 +137,13 @@ def _pumping(stage: str, app: ModuleType, folder: Path | None) -> AbstractContex
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
-    from infra.pump import Clients, Pump, in_one_line, tell
+    from infra.pump import QUEUES, Clients, Pump, in_one_line, tell
     from infra.queues import create_queues
     from infra.stream import NoStreamError
 
     clients = Clients.connect()
-    pump = Pump(stage, app.changes, app.purge, clients=clients, folder=folder)
+    of_queues = {name: getattr(app, name) for name in QUEUES}
+    pump = Pump(stage, app.changes, of_queues, clients=clients, folder=folder)
     try:
         create_queues(clients.sqs, stage)
         pump.check()

@@ -63,7 +63,7 @@ def _row(field: "dataclasses.Field[Any]") -> Row:
     help = metadata["help"]
     if "of" in metadata:
         text = f"{help} NAME is one in `{metadata['of']}`. **May be secret.**"
-        return Row(f"{field.name}.NAME.OPTION", None, text)
+        return Row(f"{metadata['prefix']}.NAME.OPTION", None, text)
     if switches := metadata.get("switches"):
         names = ", ".join(f"`{name}`" for name in switches)
         return Row("SWITCH_enabled", "true", f"{help} SWITCH is one of {names}.")

@@ -10,9 +10,11 @@ from urllib.parse import quote, unquote
 import pytest
 from moto import mock_aws
 
-from app import METHODS, app, application, changes, purge
+from app import METHODS, QUEUES, RETRIES_AT_ONCE, app, application, changes, deliver, purge, retry
 from chalicelib.api.routes import ROUTES
+from chalicelib.events.queues import Queue
 from chalicelib.storage.connection import Deadline, connect
+from chalicelib.wiring import is_chalice_local
 from infra.tables import create_tables
 from tests.doubles import REGION, basic
 from tests.events.test_stream import stream_record
@@ -266,7 +268,7 @@ def test_records_of_the_stream_are_handed_over_as_lambda_has_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     handled: list[Any] = []
-    monkeypatch.setattr(application.changes, "handle", handled.extend)
+    monkeypatch.setattr(application.background.changes, "handle", handled.extend)
     records = [stream_record("deleted_bucket"), stream_record("shrunk_group")]
 
     answer = changes({"Records": records}, context(60))
@@ -283,10 +285,78 @@ def test_a_message_is_handed_over_with_the_time_that_is_left(
     def handle(message: str, deadline: Deadline) -> None:
         handled.append((message, deadline.remaining_s()))
 
-    monkeypatch.setattr(application.purge, "handle", handle)
+    monkeypatch.setattr(application.background.purge, "handle", handle)
     message = {"messageId": "1", "receiptHandle": "2", "body": '{"rows":[]}', "attributes": {}}
 
     answer = purge({"Records": [message]}, context(300))
 
     assert handled == [('{"rows":[]}', 300)]
     assert answer is None
+
+
+@pytest.mark.parametrize("function", [deliver, retry])
+def test_a_delivery_is_handed_over_with_how_often_it_was_received(
+    function: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handled: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        application.background.deliver,
+        "handle",
+        lambda message, starts: handled.append((message, starts)),
+    )
+    message = {"messageId": "1", "receiptHandle": "2", "body": '{"listener":"hook"}'}
+    attributes = {"ApproximateReceiveCount": "3", "SentTimestamp": "1700000000000"}
+
+    answer = function({"Records": [{**message, "attributes": attributes}]}, context(30))
+
+    assert handled == [('{"listener":"hook"}', 3)]
+    assert answer is None
+
+
+def test_what_a_function_of_a_queue_raises_reaches_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_message: str, _starts: int) -> None:
+        raise OSError("no queue")
+
+    monkeypatch.setattr(application.background.deliver, "handle", fail)
+    attributes = {"ApproximateReceiveCount": "1"}
+    message = {"body": "{}", "receiptHandle": "2", "attributes": attributes}
+
+    with pytest.raises(OSError, match="no queue"):
+        deliver({"Records": [message]}, context(30))
+
+
+def test_functions_of_queues_take_one_message_at_a_time_each_of_its_queue() -> None:
+    sources: list[Any] = [each for each in app.event_sources if hasattr(each, "queue")]
+
+    taken = {each.name: (each.queue, each.batch_size, each.maximum_concurrency) for each in sources}
+
+    assert taken == {
+        "purge": ("kinto-dev-purges", 1, None),
+        "deliver": ("kinto-dev-deliveries.fifo", 1, None),
+        "retry": ("kinto-dev-retries", 1, RETRIES_AT_ONCE),
+    }
+    assert {queue: f"kinto-dev-{queue}" for queue in Queue} == QUEUES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_local"),
+    [
+        ("local", True),
+        ("local --port 9000 --stage prod", True),
+        ("--debug local", True),
+        ("--project-dir /srv/kinto --no-debug local", True),
+        ("--project-dir=/srv/kinto local", True),
+        ("deploy --stage local", False),
+        ("--project-dir local deploy", False),
+        ("package local", False),
+        ("--project-dir", False),
+        ("", False),
+    ],
+)
+def test_what_chalice_local_lacks_is_known_from_its_arguments(
+    arguments: str, is_local: bool
+) -> None:
+    command = ["/usr/bin/chalice", *arguments.split()]
+
+    assert is_chalice_local({"AWS_CHALICE_CLI_MODE": "true"}, command) is is_local
+    assert not is_chalice_local({}, command)

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from chalicelib.observability import (
     configure_logging,
+    log_delivery,
+    log_failed_listener,
+    log_failed_subscriber,
     log_request,
     log_stopped,
     log_unavailable,
@@ -139,6 +142,23 @@ def test_each_policy_that_was_asked_has_its_time() -> None:
 
     assert summary["authn_ms"] == {"google": 12.35, "basicauth": 0.0}
     assert 'authn_ms={"google": 12.35, "basicauth": 0.0} ' in render(summary, in_colour=False)
+
+
+def test_each_that_has_heard_of_it_has_its_time() -> None:
+    times = {"audit": 12.3456, "lib.guard.check": 0.004}
+
+    summary = summarize(ASKED, Response(200), user_id=None, seconds=0, listeners_ms=times)
+
+    assert summary["listeners_ms"] == {"audit": 12.35, "lib.guard.check": 0.0}
+    shown = render(summary, in_colour=False)
+    assert ' listeners_ms={"audit": 12.35, "lib.guard.check": 0.0} ' in shown
+
+
+def test_where_nobody_has_heard_of_it_there_are_no_times() -> None:
+    for times in (None, {}):
+        summary = summarize(ASKED, Response(200), user_id=None, seconds=0, listeners_ms=times)
+
+        assert "listeners_ms" not in summary
 
 
 # The line
@@ -325,6 +345,37 @@ def test_what_was_in_the_way_is_critical(lines: Lines) -> None:
         (
             logging.CRITICAL,
             "GET /v1/buckets (request request-1): no keys, OSError('not\\nreached')",
+        ),
+    ]
+
+
+def test_one_that_fails_when_it_hears_of_something_is_logged_with_its_trace(lines: Lines) -> None:
+    for log in (
+        lambda: log_failed_subscriber("lib.guard.check", dict),
+        lambda: log_failed_listener("audit"),
+    ):
+        try:
+            raise LookupError("a mistake of its own")
+        except LookupError:
+            log()
+
+    assert [(record.levelno, record.getMessage()) for record in lines.records] == [
+        (logging.ERROR, "the subscriber lib.guard.check of dict failed"),
+        (logging.ERROR, "the listener audit failed"),
+    ]
+    for record in lines.records:
+        assert "LookupError: a mistake of its own" in logging.Formatter().format(record)
+
+
+def test_what_became_of_a_delivery_is_one_line(lines: Lines) -> None:
+    log_delivery("audit", "evt_1", "delivered, attempt 1", seconds=0.0123)
+    log_delivery("audit", "evt_1", "attempt 2 failed: answered\n500 %s", is_failure=True)
+
+    assert [(record.levelno, record.getMessage()) for record in lines.records] == [
+        (logging.INFO, "delivery of evt_1 to audit: delivered, attempt 1 (12 ms)"),
+        (
+            logging.WARNING,
+            "delivery of evt_1 to audit: attempt 2 failed: answered\\x0a500 %s",
         ),
     ]
 

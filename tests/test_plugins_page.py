@@ -1,17 +1,21 @@
-"""docs/plugins.md: what it says of plugins is so, and its example does what it says."""
+"""docs/plugins.md: what it says of plugins is so, and its examples do what they say."""
 
 import inspect
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from chalicelib.api import subscribers
 from chalicelib.api.calls import Call
 from chalicelib.api.plugins import Plugins
+from chalicelib.api.subscribers import EventInTransaction
 from chalicelib.plugins.loading import BY_KINTOS_NAME
+from chalicelib.protocol.messages import Response
 from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.unit_of_work import UnitOfWork
 from tests.api.places import BUCKET, COLLECTION, COLLECTIONS, GROUP, MEMBERS, assert_error, body_of
@@ -19,47 +23,46 @@ from tests.api.test_preflight import preflight
 from tests.doubles import Client, CountedCalls, calls
 from tests.plugins.clients import DEFAULT_BUCKET, client_of
 from tests.shared_moto import dynamo, moto_tables
+from tests.storage.stand_ins import TRANSACT, Wire
 
 __all__ = ["calls", "dynamo", "moto_tables"]
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
-EXAMPLE = ROOT / "examples" / "bucket_stats.py"
+EXAMPLES = ("bucket_stats", "slugs")
 STATS = f"{BUCKET}/__stats__"
 
 
-def code_in_page() -> str:
-    """The example, as the page shows it."""
-    (code,) = (
-        block
-        for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-        if "def includeme" in block
-    )
-    return str(code)
+def code_in_page(name: str) -> str:
+    """An example, as the page shows it."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    return str([block for block in blocks if "def includeme" in block][EXAMPLES.index(name)])
 
 
 @pytest.fixture
 def client(dynamo: Dynamo, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A client of a service that includes what the page shows."""
-    module = ModuleType("bucket_stats")
-    exec(code_in_page(), module.__dict__)  # noqa: S102 - it is our own
-    monkeypatch.setitem(sys.modules, "bucket_stats", module)
-    return client_of(dynamo, includes=(DEFAULT_BUCKET, "bucket_stats"))
+    for name in EXAMPLES:
+        module = ModuleType(name)
+        exec(code_in_page(name), module.__dict__)  # noqa: S102 - it is our own
+        monkeypatch.setitem(sys.modules, name, module)
+    return client_of(dynamo, includes=(DEFAULT_BUCKET, *EXAMPLES))
 
 
 # What it says
 
 
-def test_it_shows_the_example_which_is_short() -> None:
-    assert code_in_page() == EXAMPLE.read_text("utf-8")
-    assert len(code_in_page().splitlines()) <= 36
+@pytest.mark.parametrize(("name", "lines"), [*zip(EXAMPLES, (36, 46), strict=True)])
+def test_it_shows_its_examples_which_are_short(name: str, lines: int) -> None:
+    assert code_in_page(name) == (ROOT / "examples" / f"{name}.py").read_text("utf-8")
+    assert len(code_in_page(name).splitlines()) <= lines
 
 
 def test_it_tells_of_all_that_includeme_may_do() -> None:
     told = set(re.findall(r"^\| `app\.(\w+)", PAGE, re.MULTILINE))
 
     public = {name for name, _ in inspect.getmembers(Plugins, inspect.isfunction) if name[0] != "_"}
-    assert told == (public - {"about", "notify"}) | {"settings"}
+    assert told == (public - {"about"}) | {"settings"}
 
 
 def test_what_it_tells_of_calls_is_there() -> None:
@@ -67,6 +70,29 @@ def test_what_it_tells_of_calls_is_there() -> None:
         assert hasattr(Call, name) or name in Call.__annotations__
     for name in re.findall(r"`call\.unit\.(\w+)", PAGE):
         assert hasattr(UnitOfWork, name)
+
+
+def test_it_tells_of_all_events() -> None:
+    told = re.findall(r"^\| `((?:After)?Resource\w+|ServerFlushed)` \|", PAGE, re.MULTILINE)
+
+    events = {
+        name
+        for name, one in vars(subscribers).items()
+        if re.fullmatch(r"(After)?Resource(Changed|Read)|Server\w+", name) and isinstance(one, type)
+    }
+    assert len(told) == len(events) == 5
+    assert set(told) == events
+
+
+def test_what_it_tells_of_events_is_there() -> None:
+    names = set(re.findall(r"`event\.(\w+)", PAGE))
+
+    assert names >= {"payload", "impacted_records", "read_records", "id", "call", "alter_response"}
+    for name in names:
+        assert hasattr(EventInTransaction, name) or name in {
+            field.name for field in fields(EventInTransaction)
+        }
+    assert f"up to {'ten' if subscribers.MAX_ROUNDS == 10 else '?'} times" in PAGE
 
 
 def test_it_lists_the_plugins_under_kintos_names() -> None:
@@ -165,3 +191,102 @@ def test_the_example_works_through_the_default_bucket(client: Client) -> None:
     assert body_of(answer) == {"data": {"collections": 1, "groups": 0}}
     bobs = client.ask("GET", "/buckets/default/__stats__", user="bob")
     assert body_of(bobs) == {"data": {"collections": 0, "groups": 0}}
+
+
+# What the example of a subscriber does
+
+
+ARTICLES = f"{COLLECTIONS}/articles/records"
+SLUGS = f"{COLLECTIONS}/slugs/records"
+
+
+@pytest.fixture
+def blog(client: Client) -> Client:
+    """The same, with collections of articles and slugs."""
+    for path in (BUCKET, f"{COLLECTIONS}/articles", f"{COLLECTIONS}/slugs"):
+        assert client.ask("PUT", path).status == 201
+    return client
+
+
+def slugs(client: Client) -> dict[str, str]:
+    """The slugs, and the articles that they are of."""
+    found = body_of(client.ask("GET", SLUGS))["data"]
+    return {each["slug"]: each["article"] for each in found}
+
+
+def article(title: Any = None) -> dict[str, Any]:
+    return {"data": {} if title is None else {"title": title}}
+
+
+def test_the_subscriber_takes_a_slug_in_the_transaction_of_the_article(
+    blog: Client, calls: CountedCalls
+) -> None:
+    calls.take()
+
+    answer = blog.ask("POST", ARTICLES, article("Hello, world!"))
+
+    assert answer.headers["X-Slugs"] == "hello-world"
+    assert calls.take() == {"BatchGetItem": 2, "TransactWriteItems": 1}
+    assert slugs(blog) == {"hello-world": body_of(answer, 201)["data"]["id"]}
+
+
+@pytest.mark.parametrize("title", [None, "", "!?", "Hello: world"])
+def test_the_subscriber_refuses_articles_without_a_slug_of_their_own(
+    blog: Client, title: str | None
+) -> None:
+    blog.ask("POST", ARTICLES, article("Hello, world!"))
+    before = slugs(blog)
+
+    answer = blog.ask("POST", ARTICLES, article(title))
+
+    assert_error(answer, 400, 107)
+    assert body_of(answer, 400)["details"][0]["name"] == "title"
+    assert slugs(blog) == before
+    assert len(body_of(blog.ask("GET", ARTICLES))["data"]) == 1
+
+
+def test_the_subscriber_takes_the_slugs_of_a_batch_or_none(blog: Client) -> None:
+    def batch(*titles: str) -> Response:
+        requests = [
+            {"method": "POST", "path": ARTICLES, "body": article(title)} for title in titles
+        ]
+        return blog.ask("POST", "/batch", {"requests": requests})
+
+    assert batch("One", "Two").headers["X-Slugs"] == "one two"
+    assert_error(batch("Three", "two", "Four"), 400, 107)
+    assert_error(batch("Three", "Three"), 400, 107)
+
+    assert slugs(blog).keys() == {"one", "two"}
+    assert len(body_of(blog.ask("GET", ARTICLES))["data"]) == 2
+
+
+def test_the_subscriber_minds_new_articles_alone(blog: Client) -> None:
+    id = body_of(blog.ask("POST", ARTICLES, article("One")), 201)["data"]["id"]
+
+    assert blog.ask("PATCH", f"{ARTICLES}/{id}", article("Two")).status == 200
+    assert blog.ask("POST", SLUGS).status == 201
+    assert blog.ask("PUT", f"{COLLECTIONS}/other").status == 201
+
+
+def test_the_subscriber_misses_the_collection_of_slugs(client: Client) -> None:
+    for path in (BUCKET, f"{COLLECTIONS}/articles"):
+        client.ask("PUT", path)
+
+    assert_error(client.ask("POST", ARTICLES, article("One")), 404, 111)
+
+    assert body_of(client.ask("GET", ARTICLES))["data"] == []
+
+
+def test_of_two_articles_at_once_one_gets_the_slug(blog: Client, dynamo: Dynamo) -> None:
+    wire = Wire(dynamo._connection, dynamo.tables)
+    other = client_of(wire.dynamo, includes=("slugs",))
+
+    def first(_number: int, operation: str, _arguments: dict[str, Any]) -> None:
+        if operation == TRANSACT:
+            wire.before = None
+            assert blog.ask("POST", ARTICLES, article("One")).status == 201
+
+    wire.before = first
+
+    assert_error(other.ask("POST", ARTICLES, article("One")), 400, 107)
+    assert len(body_of(blog.ask("GET", ARTICLES))["data"]) == 1

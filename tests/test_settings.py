@@ -12,13 +12,14 @@ from chalicelib.settings import (
     SWITCHES,
     Settings,
     SettingsError,
+    listener_variable,
     option_variable,
     switch_variable,
     unknown_variables,
     variable_of,
 )
 
-# Those of one variable each; the options of policies are further down.
+# Those of one variable each; the options of policies and listeners are further down.
 FIELDS = [field for field in dataclasses.fields(Settings) if "parse" in field.metadata]
 NAMES = [field.name for field in FIELDS]
 PRINCIPALS = [
@@ -35,6 +36,8 @@ DEFAULTS = {
     "userid_hmac_secret": "",
     "auth_policies": ("basicauth",),
     "includes": (),
+    "event_listeners": (),
+    "event_listener": {},
     "objects_stream_arn": None,
     "project_version": "2.0.0",
     "project_docs": "https://kinto.readthedocs.org/",
@@ -142,6 +145,7 @@ def test_no_setting_goes_untested() -> None:
         "http_host",
         "auth_policies",
         "includes",
+        "event_listeners",
         "eos",
         "cors_origins",
     }
@@ -188,6 +192,7 @@ def test_a_variable_sets_its_setting_and_no_other(name: str) -> None:
         "http_scheme": "https",
         "auth_policies": "a",
         "includes": "kinto.plugins.default_bucket",
+        "event_listeners": "redis",
         "eos": "2099-10-01",
     }
     text = texts.get(name, "7")
@@ -275,7 +280,7 @@ def test_a_scheme_is_http_or_https(text: str) -> None:
         read(http_scheme=text)
 
 
-@pytest.mark.parametrize("text", ["prod", "Stage-2", "a_b-c", "7", "x" * 60])
+@pytest.mark.parametrize("text", ["prod", "Stage-2", "a_b-c", "7", "x" * 39])
 def test_a_stage_can_be_in_a_tables_name(text: str) -> None:
     assert read(stage=text).stage == text
 
@@ -328,7 +333,11 @@ BAD = [
             "x" * 65,
         )
     ),
-    *(("stage", text) for text in ("a b", "a/b", "é", "a\n", "x" * 101)),
+    *(
+        ("event_listeners", text)
+        for text in ("1a", "-a", "a:b", "a/b", "a..b", ".a", "é", "a b a", "a-b a_b", "x" * 65)
+    ),
+    *(("stage", text) for text in ("a b", "a/b", "é", "a\n", "x" * 40)),
     *(("cors_origins", text) for text in (" ", "\n")),
     *(
         ("eos", text)
@@ -599,6 +608,80 @@ def test_options_do_not_change() -> None:
 
 def test_the_variable_of_an_option_names_its_policy() -> None:
     assert option_variable("my-login", "jwks_uri") == "KINTO_AUTH_POLICY_MY_LOGIN_JWKS_URI"
+
+
+# Listeners
+
+
+def listener_options(names: str, **variables: str) -> dict[str, dict[str, str]]:
+    """The options of these listeners, of variables without their common beginning."""
+    environment = {f"KINTO_EVENT_LISTENERS_{name}": text for name, text in variables.items()}
+    settings = Settings.from_environment({"KINTO_EVENT_LISTENERS": names, **environment})
+    return {name: dict(them) for name, them in settings.event_listener.items()}
+
+
+@pytest.mark.parametrize(
+    "text", ["redis some.audit b-c", "redis,some.audit,\nb-c", " redis some.audit\tb-c,"]
+)
+def test_listeners_are_in_their_order_separated_by_blanks_lines_or_commas(text: str) -> None:
+    assert read(event_listeners=text).event_listeners == ("redis", "some.audit", "b-c")
+
+
+def test_a_listener_has_the_options_of_its_variables() -> None:
+    found = listener_options("redis", REDIS_USE="sqs", REDIS_ACTIONS="create delete")
+
+    assert found == {"redis": {"use": "sqs", "actions": "create delete"}}
+
+
+def test_the_options_of_a_module_are_under_its_last_part() -> None:
+    assert listener_options("some.where.Audit", AUDIT_LEVEL="5", SOME_WHERE_AUDIT_LEVEL="6") == {
+        "Audit": {"level": "5"}
+    }
+
+
+def test_an_option_is_of_the_listener_with_the_longest_name_that_fits() -> None:
+    found = listener_options("audit-log audit", AUDIT_URL="a", AUDIT_LOG_URL="b", AUDIT_LOG="c")
+
+    assert found == {"audit": {"url": "a", "log": "c"}, "audit-log": {"url": "b"}}
+
+
+def test_options_of_listeners_that_are_not_configured_are_unknown() -> None:
+    environment = {
+        "KINTO_EVENT_LISTENERS": "some.audit",
+        "KINTO_EVENT_LISTENERS_AUDIT_USE": "sqs",
+        "KINTO_EVENT_LISTENERS_AUDIT_ANYTHING": "a",
+        "KINTO_EVENT_LISTENERS_AUDIT_": "a",
+        "KINTO_EVENT_LISTENERS_SOME_AUDIT_USE": "a",
+        "KINTO_EVENT_LISTENERS_REDIS_USE": "a",
+        "KINTO_EVENT_LISTENER_AUDIT_USE": "a",
+    }
+
+    assert unknown_variables(environment) == [
+        "KINTO_EVENT_LISTENERS_AUDIT_",
+        "KINTO_EVENT_LISTENERS_REDIS_USE",
+        "KINTO_EVENT_LISTENERS_SOME_AUDIT_USE",
+        "KINTO_EVENT_LISTENER_AUDIT_USE",
+    ]
+
+
+def test_a_bad_option_of_a_listener_is_refused_without_its_value() -> None:
+    with pytest.raises(SettingsError) as refused:
+        listener_options("hook", HOOK_SECRET="a-secret\n")
+
+    assert str(refused.value) == "KINTO_EVENT_LISTENERS_HOOK_SECRET is not one line of text"
+
+
+def test_no_option_of_a_listener_is_shown_with_the_settings() -> None:
+    settings = Settings.from_environment(
+        {"KINTO_EVENT_LISTENERS": "hook", "KINTO_EVENT_LISTENERS_HOOK_SECRET": "a-secret"}
+    )
+
+    assert settings.event_listener["hook"] == {"secret": "a-secret"}
+    assert "a-secret" not in repr(settings)
+
+
+def test_the_variable_of_a_listeners_option_names_it() -> None:
+    assert listener_variable("my-hook", "url") == "KINTO_EVENT_LISTENERS_MY_HOOK_URL"
 
 
 # What takes the place of stored permissions

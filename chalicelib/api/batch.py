@@ -13,7 +13,7 @@ from chalicelib.api.headers import CONTENT_TYPE
 from chalicelib.api.refusals import refusal, unavailable
 from chalicelib.observability import log_subrequest
 from chalicelib.protocol.batches import parse_batch
-from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
+from chalicelib.protocol.errors import BACKEND, REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.protocol.messages import JsonObject, Request, Response, encoded
 from chalicelib.storage.items import MAX_ANSWER_BYTES, answer_bytes
 
@@ -75,7 +75,7 @@ class _Batch:
 
 def _stopped(call: Call, error: Exception) -> Response:
     """The answer where requests before were stored on their own, and so are not to be repeated."""
-    if isinstance(error, ProtocolError):
+    if isinstance(error, ProtocolError) and error.kind is not BACKEND:
         return refusal(error)
     return unavailable(call.settings, may_repeat=False)
 

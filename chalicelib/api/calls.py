@@ -1,6 +1,6 @@
 """What all endpoints of objects and lists begin with: who asks, what is there, and may they."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,11 +16,12 @@ from chalicelib.protocol.errors import (
     ProtocolError,
     invalid,
 )
+from chalicelib.protocol.events import READ, Impact, Operation
 from chalicelib.protocol.kinds import Kind
 from chalicelib.protocol.messages import JsonObject, Request, Response, is_utf8
 from chalicelib.protocol.permissions import Action, who_may
 from chalicelib.protocol.principals import group_of, principals_of
-from chalicelib.protocol.stored import Permissions, StoredObject
+from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.settings import Settings
 from chalicelib.storage.failures import UnavailableError
@@ -146,6 +147,26 @@ class Call:
     def has_parent(self, uri: ObjectUri | ListUri) -> bool:
         """Whether what holds the object or list is there; nothing holds buckets."""
         return uri.parent is None or self.unit.permissions(uri.parent) is not None
+
+    def tell_read(
+        self, address: ObjectUri | ListUri, objects: Iterable[StoredObject | Tombstone]
+    ) -> None:
+        """Have those hear of it who want to know what is read; the list's clock was loaded then."""
+        if not self.plugins.subscribers.hear_reads:
+            return
+        uri = address if isinstance(address, ListUri) else address.list
+        self.unit.tell(
+            Operation(
+                READ,
+                address,
+                self.unit.timestamp(uri),
+                self.user_id,
+                self.request.id,
+                tuple(
+                    Impact(uri.object(one.id), one.last_modified, one.to_json()) for one in objects
+                ),
+            )
+        )
 
     def forbidden(self) -> ProtocolError:
         """The refusal of what this user may not do."""

@@ -22,6 +22,7 @@ class Exchange:
         user: who asks, once the policies were asked.
         is_known: whether that is known beforehand, so that no policy is asked.
         policies_ms: how long they took, by name.
+        listeners_ms: how long those took that heard of it before the commit, by name.
         match: where the request leads, once that is known.
         outcome: what its endpoint does; or the answer, where it doesn't come so far.
     """
@@ -30,6 +31,7 @@ class Exchange:
     user: Authentication = ANONYMOUS
     is_known: bool = False
     policies_ms: dict[str, float] = field(default_factory=dict)
+    listeners_ms: dict[str, float] = field(default_factory=dict)
     match: Match | None = None
     outcome: Stage | Response | None = None
 

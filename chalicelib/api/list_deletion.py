@@ -77,7 +77,7 @@ class _Deletion:
             self.chunk = list(islice(self.matches, most))
             self.more = list(islice(self.matches, 1))
         if not self.chunk:
-            return self._response(self.done)
+            return self._end(call, self.done)
         lists_below = [below for target in self.chunk for below in target.lists]
         call.unit.load([*self.uri.ancestors, *self.chunk], [self.uri, *lists_below])
         self._require_right(call)
@@ -89,13 +89,18 @@ class _Deletion:
             call.unit.delete(target, origin=call.origin(by_list=True)).to_json()
             for target in self._still_matching(call.unit)
         ]
-        response = self._response(done)
         if not self.more:
-            return response
+            return self._end(call, done)
+        response = self._response(done)
         held_at = None if self.held_at is None else call.unit.timestamp(self.uri)
         matches = chain(self.more, self.matches)
         following = replace(self, matches=matches, held_at=held_at, done=done, chunk=None)
         return Unfinished(lambda _error: response, following.go_on)
+
+    def _end(self, call: Call, done: list[JsonObject]) -> Response:
+        if not done:
+            call.tell_read(self.uri, [])
+        return self._response(done)
 
     def _require_right(self, call: Call) -> None:
         """Go on only with the right on the list, or where single objects of it decide."""

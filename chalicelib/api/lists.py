@@ -43,6 +43,7 @@ def get_list(call: Call, uri: ListUri) -> Response:
     before = pages.opened()
     after = before.after if before else None
     page = call.unit.read_page(uri, query, after, shared=shared)
+    call.tell_read(uri, page.entries)
     first_timestamp = before.timestamp if before else timestamp  # "first ETag"
     headers = validators(first_timestamp) | cache_headers(call, uri)
     headers["Total-Records"] = str(page.total)
@@ -115,6 +116,7 @@ def post_list(call: Call, uri: ListUri) -> Response:
         preconditions.check_list(call.unit.timestamp(uri))
     data = validated(call, uri, body.data or {}, id=body.id)
     if isinstance(found, StoredObject):
+        call.tell_read(uri, [found])
         return Response(200, {"data": found.to_json()})
     if preconditions.unmodified_since is not None:
         call.unit.hold(uri)

@@ -28,11 +28,14 @@ _INTEGER = re.compile(r'-?[0-9]{1,20}|"-?[0-9]{1,20}"')
 
 
 def needs_of_object(call: Call, uri: ObjectUri) -> Needs:
-    """What each method needs: to read takes no clock, and to change no list that it holds."""
+    """What each method needs: to change takes no list that it holds, nor to read the clock.
+
+    But for those who hear of what is read: they are told the list's timestamp.
+    """
     objects = [*uri.ancestors, uri]
     match call.request.method:
         case "GET" | "HEAD":
-            return Needs(objects)
+            return Needs(objects, [uri.list] if call.plugins.subscribers.hear_reads else ())
         case "PATCH":
             return Needs(objects, [uri.list])
         case _:
@@ -49,6 +52,7 @@ def get_object(call: Call, uri: ObjectUri) -> Response:
     if preconditions.is_not_modified(stored.last_modified):
         return Response(304, headers=headers)
     preconditions.check_object(stored)
+    call.tell_read(uri, [stored])
     body = shown(stored) if fields is None else {"data": select(stored.to_json(), fields)}
     return Response(200, body, headers | cache_headers(call, uri))
 

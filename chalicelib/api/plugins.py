@@ -3,26 +3,18 @@
 Rule: `docs/plugins.md`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.api.addresses import Endpoint, NeedsOf, Route, needs_nothing
 from chalicelib.api.serves import Serves
+from chalicelib.api.subscribers import EVENTS, Subscribers, Subscription
 from chalicelib.auth.policies import Policy
-from chalicelib.observability import log_failed_subscriber
+from chalicelib.protocol.events import ACTIONS, RESOURCES, Selection
 from chalicelib.protocol.kinds import Kind
 from chalicelib.protocol.messages import VERSION_PREFIX, JsonObject
 from chalicelib.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFlushed:
-    """Everything was removed. Rule: spec, "The service", section 12."""
-
-
-Subscriber = Callable[[ServerFlushed], Any]
-"""Hears of an event, once it is committed."""
 
 
 @dataclass(slots=True)
@@ -36,6 +28,7 @@ class Plugins:
         policies: that are asked after those of the settings.
         reserved: ids that no new object may have.
         about_user: each gives more that the root view tells a user of himself.
+        subscribers: who hears of what is done.
     """
 
     settings: Settings
@@ -44,7 +37,7 @@ class Plugins:
     policies: list[Policy] = field(default_factory=list)
     reserved: set[tuple[Kind, str]] = field(default_factory=set)
     about_user: list[Callable[[str], Mapping[str, str]]] = field(default_factory=list)
-    _subscribers: list[Subscriber] = field(default_factory=list)
+    subscribers: Subscribers = field(default_factory=Subscribers)
 
     def add_route(
         self,
@@ -87,9 +80,40 @@ class Plugins:
             raise ValueError(f"there is a policy {policy.name} already")
         self.policies.append(policy)
 
-    def add_subscriber(self, subscriber: Subscriber, event: type[ServerFlushed]) -> None:
-        """Have a function called with each event of this type, after the commit."""
-        self._subscribers.append(subscriber)
+    def add_subscriber(
+        self,
+        subscriber: Callable[[Any], Any],
+        event: type,
+        *,
+        for_actions: Iterable[str] = ACTIONS,
+        for_resources: Iterable[str] = RESOURCES,
+        for_uris: Iterable[str] = (),
+        name: str | None = None,
+    ) -> None:
+        """Have a function called with each event of a type, of those in `api.subscribers`.
+
+        Args:
+            subscriber: is called with the event.
+            event: its type.
+            for_actions: of `create`, `update`, `delete`.
+            for_resources: of `bucket`, `collection`, `group`, `record`.
+            for_uris: patterns of the addresses of objects, where `*` is any text; none for all.
+            name: in logs and, of AfterResourceChanged, in deliveries; by default the function's
+                dotted path.
+
+        Raises:
+            ValueError: there is no such event, action or resource; or one text was given where
+                there may be several.
+        """
+        for given, known in ((for_actions, ACTIONS), (for_resources, RESOURCES), (for_uris, None)):
+            if isinstance(given, str) or (known and not {*given} <= {*known}):
+                raise ValueError(f"{given!r} is not a list of {known or 'addresses'}")
+        if event not in EVENTS:
+            raise ValueError(f"there is no event {event!r}")
+        kind = type(subscriber) if not hasattr(subscriber, "__qualname__") else subscriber
+        name = name or f"{kind.__module__}.{kind.__qualname__}"
+        selection = Selection(frozenset(for_actions), frozenset(for_resources), tuple(for_uris))
+        self.subscribers.add(Subscription(name, subscriber, event, selection))
 
     def reserve_id(self, kind: Kind, id: str) -> None:
         """Let no object of this kind be created under an id that is an alias."""
@@ -105,11 +129,3 @@ class Plugins:
         for about in self.about_user:
             told |= about(user_id)
         return told
-
-    def notify(self, event: ServerFlushed) -> None:
-        """Tell the subscribers; one that fails is logged, and hinders nothing."""
-        for subscriber in self._subscribers:
-            try:
-                subscriber(event)
-            except Exception:
-                log_failed_subscriber(event)

@@ -12,6 +12,7 @@ from chalicelib.api.pipeline import Pipeline
 from chalicelib.api.plugins import Plugins
 from chalicelib.api.refusals import refusal, unavailable, unexpected
 from chalicelib.api.routes import LBHEARTBEAT, ROUTES
+from chalicelib.api.subscribers import Alteration, altered
 from chalicelib.auth.policies import Policy, PolicyUnavailableError
 from chalicelib.observability import log_request, log_stopped, log_unavailable, log_unexpected
 from chalicelib.protocol.errors import SERVICE_DEPRECATED, ProtocolError
@@ -81,6 +82,7 @@ class Service:
             user_id=exchange.user.user_id,
             seconds=seconds,
             policies_ms=exchange.policies_ms,
+            listeners_ms=exchange.listeners_ms,
         )
         return replace(response, body=None) if request.method == "HEAD" else response
 
@@ -105,23 +107,21 @@ class Service:
 
     def _carry_out(self, stage: Stage, exchange: Exchange, deadline: Deadline) -> Response:
         """The endpoint's answer, in one transaction unless it asks for more."""
-        request, user_id = exchange.request, exchange.user.user_id
+        request = exchange.request
+        alterations: list[Alteration] = []
 
         def transaction(stage: Stage) -> Answer:
-            def work(unit: UnitOfWork) -> Answer:
-                return stage(
-                    Call(
-                        request,
-                        self._settings,
-                        user_id,
-                        unit,
-                        self._plugins,
-                        self._pipeline,
-                        self._new_id,
-                    )
-                )
+            def work(unit: UnitOfWork) -> tuple[Answer, list[Alteration]]:
+                call = self._call(exchange, unit)
+                answer = stage(call)
+                new = self._plugins.subscribers.tell(call, exchange.listeners_ms)
+                if isinstance(answer, Response):
+                    answer = altered(answer, [*alterations, *new])
+                return answer, new
 
-            return self._storage.run(work, deadline)
+            answer, new = self._storage.run(work, deadline)
+            alterations.extend(new)
+            return answer
 
         answer = transaction(stage)
         while isinstance(answer, Unfinished):
@@ -130,8 +130,19 @@ class Service:
                 answer = transaction(answer.go_on)
             except (ProtocolError, UnavailableError) as error:
                 log_stopped(request, error)
-                return stopped(error)
+                return altered(stopped(error), alterations)
         return answer
+
+    def _call(self, exchange: Exchange, unit: UnitOfWork) -> Call:
+        return Call(
+            exchange.request,
+            self._settings,
+            exchange.user.user_id,
+            unit,
+            self._plugins,
+            self._pipeline,
+            self._new_id,
+        )
 
     def _base_url(self, request: Request) -> str:
         if not (self._settings.http_scheme or self._settings.http_host):

@@ -1,4 +1,4 @@
-"""What is done about leftovers: `changes` finds and queues them, `purge` removes them.
+"""What is done about leftovers that `changes` has found: they are queued, and `purge` removes them.
 
 Rule: `docs/architecture.md`, "The purge".
 """
@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from chalicelib.events.queues import MAX_DELAY_S, Queue, Queues, to_text
-from chalicelib.events.stream import StreamRecord, images_of
-from chalicelib.observability import log_done, log_failed_record
+from chalicelib.observability import log_done
 from chalicelib.protocol.uris import parse_object_uri
 from chalicelib.storage.access import Row
 from chalicelib.storage.connection import Deadline, Dynamo
@@ -18,7 +17,6 @@ from chalicelib.storage.purge import (
     DeadParent,
     Leftover,
     NeedlessRows,
-    leftovers_of,
     remove_rows,
     sweep,
 )
@@ -27,40 +25,6 @@ MAX_ROWS_BYTES: Final = 100_000
 """Of the rows in one message."""
 
 _CONTINUE_AFTER_S: Final = 1
-
-
-class Changes:
-    """What the function `changes` does."""
-
-    def __init__(self, queues: Queues) -> None:
-        """Keep the queues; nothing is called yet."""
-        self._queues = queues
-
-    def handle(self, records: Iterable[StreamRecord]) -> None:
-        """Queue what these changes leave behind.
-
-        A record that can't be read goes to the dead letters, whole: it never blocks the stream.
-
-        Raises:
-            Exception: a queue can't be reached; the same records are to be handled again.
-        """
-        leftovers: list[Leftover] = []
-        for record in records:
-            try:
-                leftovers += leftovers_of(*images_of(record))
-            except Exception as error:
-                log_failed_record(str(record.get("eventID")), error)
-                self._queues.send(Queue.DEAD_LETTERS, [_dead_letter(record)])
-        self._queues.send(Queue.PURGES, to_messages(leftovers))
-
-
-def _dead_letter(record: StreamRecord) -> Any:
-    """The record; where a message can't hold it, what names it."""
-    if len(to_text(record)) < MAX_ROWS_BYTES:
-        return record
-    whole = record.get("dynamodb", {})
-    change = {name: whole.get(name) for name in ("Keys", "SequenceNumber")}
-    return {"eventID": record.get("eventID"), "truncated": True, "dynamodb": change}
 
 
 class Purge:

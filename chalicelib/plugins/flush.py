@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Final
 
 from chalicelib.api.calls import Answer, Call, Unfinished
-from chalicelib.api.plugins import Plugins, ServerFlushed
+from chalicelib.api.plugins import Plugins
 from chalicelib.api.refusals import unavailable
 from chalicelib.protocol.kinds import BUCKET, children
 from chalicelib.protocol.messages import Response
@@ -64,7 +64,7 @@ class _Flush:
             if call.unit.find(uri) is not None:
                 call.unit.remove(uri)
         if not self.more:
-            call.unit.afterwards(lambda: self.app.notify(ServerFlushed()))
+            call.unit.afterwards(self.app.subscribers.notify_flushed)
             return Response(202, {})
         stopped = unavailable(call.settings, may_repeat=True)
         following = _Flush(self.app, chain(self.more, self.stored))

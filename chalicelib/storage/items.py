@@ -75,6 +75,11 @@ class Item:
     body_bytes: int = 0
 
     @property
+    def text_bytes(self) -> int:
+        """What the body takes as JSON text."""
+        return len(decode_body(self.body))
+
+    @property
     def data(self) -> JsonObject:
         """The parsed body."""
         data: JsonObject = json.loads(decode_body(self.body))
@@ -169,6 +174,22 @@ def _cause_to_raw(cause: Cause) -> RawItem:
     if cause.user_id is not None:
         raw["user_id"] = {"S": cause.user_id}
     return raw
+
+
+def cause_from_raw(raw: RawItem) -> Cause:
+    """The cause of the write that left this item.
+
+    Raises:
+        KeyError: it has none.
+    """
+    cause = raw["cause"]["M"]
+    return Cause(
+        user_id=cause["user_id"]["S"] if "user_id" in cause else None,
+        request_id=cause["request_id"]["S"],
+        by_list=cause["by_list"]["BOOL"],
+        timestamp=int(cause["timestamp"]["N"]),
+        silent=cause["silent"]["BOOL"],
+    )
 
 
 def is_object(raw: RawItem) -> bool:

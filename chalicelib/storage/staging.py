@@ -5,12 +5,14 @@ Nothing here calls DynamoDB. Rule: `docs/architecture.md`, "The life of a reques
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeAlias
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
 
+from chalicelib.protocol.events import Operation
 from chalicelib.protocol.kinds import GROUP
 from chalicelib.protocol.messages import JsonObject
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
@@ -21,6 +23,7 @@ from chalicelib.storage.connection import condition_of
 from chalicelib.storage.failures import ConflictError
 from chalicelib.storage.items import Cause, Item, RawItem, encode_body, to_raw
 from chalicelib.storage.keys import Key, clock_key, object_key
+from chalicelib.storage.operations import operation_of
 
 _NOWHERE = "removed"
 """What is within nothing is not there for anybody."""
@@ -52,12 +55,14 @@ class StagedObject:
         item: what it will be.
         raw: the same as DynamoDB stores it; None where nothing will be left of it.
         read: as it was read; None where there was nothing.
+        cause: what events tell of its writes, once they are committed; None as `raw`.
     """
 
     uri: ObjectUri
     item: Item
     raw: RawItem | None
     read: Item | None
+    cause: Cause | None
 
     def to_action(self, table: str) -> dict[str, Any]:
         """Its write, under the condition that it is still as it was read."""
@@ -88,12 +93,17 @@ def as_read(read: Item | None) -> Condition:
     return Path("version") == read.version
 
 
+Done: TypeAlias = Callable[[], Operation | None]
+"""Gives an operation, or None for one that is not told of; made only where somebody listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Savepoint:
     """What was staged at some time."""
 
     objects: dict[Key, StagedObject]
     clocks: dict[Key, StagedClock]
+    done: tuple[Done, ...]
     afterwards: tuple[Callable[[], None], ...]
 
 
@@ -110,6 +120,7 @@ class Staging:
         self._items: dict[Key, Item | None] = {}
         self._clocks: dict[Key, StagedClock] = {}
         self._staged: dict[Key, StagedObject] = {}
+        self._done: tuple[Done, ...] = ()
         self._afterwards: tuple[Callable[[], None], ...] = ()
         self._written_ms = 0
         self._begun_ms: int | None = None
@@ -214,7 +225,10 @@ class Staging:
         Raises:
             ProtocolError: REQUEST_TOO_LARGE where an item can't hold it.
             ConflictError: what was read doesn't fit together.
+            LookupError: what is to hold it is not there.
         """
+        if self._within(uri.list) is None:
+            raise LookupError(f"there is no {uri.parent} that could hold {uri}")
         clock = self._clock(uri.list)
         old = self._visible(uri)
         is_new = old is None or not old.is_live
@@ -230,7 +244,7 @@ class Staging:
             permissions=permissions,
             body=encode_body(data),
         )
-        self._stage(uri, item, clock, _cause(origin, before), grown=int(is_new))
+        self._stage(uri, item, clock, _cause(origin, before), old, grown=int(is_new))
         return StoredObject(uri.id, times.last_modified, data, permissions)
 
     def delete(
@@ -241,6 +255,7 @@ class Staging:
         Raises:
             ConflictError: what was read doesn't fit together.
         """
+        old = self._visible(uri)
         clock = self._end_lists(uri)
         before = clock.timestamp
         times = clock.tick(now_ms=self._next_ms(), given=last_modified)
@@ -251,7 +266,7 @@ class Staging:
             version=times.timestamp,
             within=clock.within,
         )
-        self._stage(uri, item, clock, _cause(origin, before), grown=-1)
+        self._stage(uri, item, clock, _cause(origin, before), old, grown=-1)
         return Tombstone(uri.id, times.last_modified)
 
     def remove(self, uri: ObjectUri) -> None:
@@ -272,7 +287,7 @@ class Staging:
             version=times.timestamp,
             within=_NOWHERE,
         )
-        self._staged[key] = StagedObject(uri, item, None, self._items[key])
+        self._staged[key] = StagedObject(uri, item, None, self._items[key], None)
         clock.grown -= int(is_live)
         clock.forget(uri.id)
 
@@ -336,23 +351,47 @@ class Staging:
         return read is not None and read.incarnation == staged.item.within
 
     def _stage(
-        self, uri: ObjectUri, item: Item, clock: StagedClock, cause: Cause, *, grown: int
+        self,
+        uri: ObjectUri,
+        item: Item,
+        clock: StagedClock,
+        cause: Cause,
+        old: Item | None,
+        *,
+        grown: int,
     ) -> None:
         clock.grown += grown
         clock.name(Write(uri.id, item.version, item.last_modified, item.is_live))
-        read = self._items[item.key]
-        self._staged[item.key] = StagedObject(uri, item, to_raw(item, cause), read)
+        self._done = (*self._done, partial(operation_of, uri, old, item, cause))
+        staged = self._staged.get(item.key)
+        is_one_change = staged is not None and staged.item.within == item.within
+        if staged and staged.cause and is_one_change and not staged.cause.silent:
+            cause = staged.cause  # of the first of them: they are one change
+        raw = to_raw(item, cause)
+        self._staged[item.key] = StagedObject(uri, item, raw, self._items[item.key], cause)
+
+    # What was done
+
+    def tell(self, operation: Operation) -> None:
+        """Add an operation that staged nothing: what was read."""
+        self._done = (*self._done, lambda: operation)
+
+    def take_operations(self) -> list[Operation]:
+        """What was done since they were last taken, in order, but for what is silent."""
+        done, self._done = self._done, ()
+        return [operation for each in done if (operation := each()) is not None]
 
     # Steps
 
     def savepoint(self) -> Savepoint:
         """What is staged now, to go back to."""
         clocks = {key: clock.copy() for key, clock in self._clocks.items() if clock.is_touched}
-        return Savepoint(dict(self._staged), clocks, self._afterwards)
+        return Savepoint(dict(self._staged), clocks, self._done, self._afterwards)
 
     def roll_back(self, savepoint: Savepoint) -> None:
         """Forget what was staged since; what was read stays known."""
         self._staged = dict(savepoint.objects)
+        self._done = savepoint.done
         self._afterwards = savepoint.afterwards
         for key, clock in self._clocks.items():
             before = savepoint.clocks.get(key)

@@ -17,7 +17,7 @@ from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage import access
 from chalicelib.storage.clock import ROOT, StagedClock, clock_from_raw
 from chalicelib.storage.commits import Commit
-from chalicelib.storage.connection import Deadline, Dynamo
+from chalicelib.storage.connection import ATTEMPT_S, Deadline, Dynamo
 from chalicelib.storage.items import from_raw
 from chalicelib.storage.keyed import Keyed, read_keys
 from chalicelib.storage.keys import (
@@ -262,6 +262,14 @@ class UnitOfWork(Staging):
             lambda probe: self._dynamo.keeps(*probe, self._deadline, reads_only=reads_only), probes
         )
         return storage, permission
+
+    def require_time(self, seconds: float) -> None:
+        """Go on only if there is time for something that takes so long, and the commit after it.
+
+        Raises:
+            UnavailableError: there isn't.
+        """
+        self._deadline.check(needed_s=seconds + ATTEMPT_S)
 
     # Committing
 

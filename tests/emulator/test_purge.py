@@ -39,7 +39,7 @@ class Backstage:
         queues = Queues(hosts.stage, REGION, hosts.url)
         self._changes = Changes(queues)
         self._purge = Purge(self._dynamo, queues)
-        self.pump = Pump(hosts.stage, self._on_changes, self._on_purge, clients=clients)
+        self.pump = Pump(hosts.stage, self._on_changes, {"purge": self._on_purge}, clients=clients)
         events = self._dynamo._connection.client.meta.events
         events.register("before-call.dynamodb.*", lambda **_: self.before_call())
 

@@ -1,4 +1,4 @@
-"""What `changes` queues and `purge` removes: `chalicelib/events/purging.py`."""
+"""Leftovers as messages, and how `purge` removes them: `chalicelib/events/purging.py`."""
 
 import json
 import logging
@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.events import purging
-from chalicelib.events.purging import (
-    MAX_ROWS_BYTES,
-    Changes,
-    Purge,
-    from_message,
-    to_messages,
-)
+from chalicelib.events.changes import Changes
+from chalicelib.events.purging import MAX_ROWS_BYTES, Purge, from_message, to_messages
 from chalicelib.events.queues import MAX_BATCH_BYTES, MAX_DELAY_S, Queue, QueueError, to_text
 from chalicelib.protocol.kinds import BUCKET, COLLECTION
 from chalicelib.protocol.uris import ListUri
@@ -28,10 +23,8 @@ from chalicelib.storage.keys import MAX_PRINCIPAL_BYTES
 from chalicelib.storage.purge import DeadParent, Leftover, NeedlessRows
 from tests.doubles import Patience, heard_by
 from tests.events.test_stream import (
-    ALICE,
     BLOG,
     BUCKET_INCARNATION,
-    LEFT_BEHIND,
     OF_BUCKET,
     OF_RECORD,
     POSTS,
@@ -69,10 +62,6 @@ class RecordingQueues:
         """The messages of what is to be purged."""
         return [sent.message for sent in self.sent if sent.queue is Queue.PURGES]
 
-    def letters(self) -> list[Any]:
-        """The dead letters."""
-        return [sent.message for sent in self.sent if sent.queue is Queue.DEAD_LETTERS]
-
 
 @pytest.fixture
 def queues() -> RecordingQueues:
@@ -89,7 +78,8 @@ def log() -> Iterator[Lines]:
 
 @pytest.fixture
 def changes(queues: RecordingQueues) -> Changes:
-    return Changes(queues)  # type: ignore[arg-type]  # all that it calls
+    """What finds leftovers, and tells nobody of changes."""
+    return Changes(queues, {})  # type: ignore[arg-type]  # all that it calls
 
 
 DEAD_BLOG = {"dead": "/buckets/blog", "incarnation": BUCKET_INCARNATION, "again": False}
@@ -98,7 +88,6 @@ DEAD_POSTS = {
     "incarnation": POSTS_INCARNATION,
     "again": False,
 }
-BAD = {"eventID": "bad", "dynamodb": {"Keys": {"id": {"S": "a"}}, "OldImage": {"live": {"S": ""}}}}
 
 
 # Messages
@@ -192,124 +181,6 @@ def parents_and_rows(leftovers: Iterable[Leftover]) -> tuple[list[DeadParent], l
 def test_a_message_that_names_nothing_is_refused(message: Any) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         from_message(message)
-
-
-# `changes`
-
-
-def test_what_a_batch_of_changes_leaves_behind_is_queued(
-    changes: Changes, queues: RecordingQueues
-) -> None:
-    names = ["deleted_bucket", "created_record", "patched_record", "moved_clock", "heartbeat"]
-
-    changes.handle(map(stream_record, names))
-
-    rows = [[ALICE, OF_BUCKET, T + 5], ["bob", OF_RECORD, T + 2]]
-    assert queues.sent == [
-        Sent(Queue.PURGES, DEAD_BLOG, 0),
-        Sent(Queue.PURGES, {"rows": rows}, 0),
-    ]
-
-
-def test_changes_that_leave_nothing_behind_queue_nothing(
-    changes: Changes, queues: RecordingQueues
-) -> None:
-    changes.handle(stream_record(name) for name, left in LEFT_BEHIND.items() if not left)
-    changes.handle([])
-
-    assert queues.sent == []
-
-
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_bad_record_goes_whole_to_the_dead_letters_and_the_others_go_on(
-    changes: Changes, queues: RecordingQueues, place: int
-) -> None:
-    records: list[Any] = [stream_record("deleted_bucket"), stream_record("deleted_collection")]
-    records.insert(place, BAD)
-
-    changes.handle(records)
-
-    assert queues.letters() == [BAD]
-    assert queues.purges()[:2] == [DEAD_BLOG, DEAD_POSTS]
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {},
-        {"eventID": "1"},
-        {"eventID": "1", "dynamodb": {"OldImage": {"dead": {"S": "a"}}}},
-        stream_record("deleted_bucket") | {"dynamodb": "none"},
-    ],
-    ids=["empty", "no change", "no whole image", "another form"],
-)
-def test_no_record_blocks_the_stream(
-    changes: Changes, queues: RecordingQueues, bad: dict[str, Any]
-) -> None:
-    changes.handle([bad, stream_record("deleted_bucket")])
-
-    assert queues.letters() == [bad]
-    assert DEAD_BLOG in queues.purges()
-
-
-def test_a_group_whose_body_cannot_be_read_goes_to_the_dead_letters(
-    changes: Changes, queues: RecordingQueues
-) -> None:
-    bad = stream_record("shrunk_group")
-    bad["dynamodb"]["OldImage"]["body"] = {"B": "bm90IGNvbXByZXNzZWQ="}
-
-    changes.handle([bad])
-
-    assert queues.letters() == [bad]
-    assert queues.purges() == []
-
-
-def test_a_bad_record_that_no_message_can_hold_is_named_in_the_dead_letters(
-    changes: Changes, queues: RecordingQueues
-) -> None:
-    bad = stream_record("shrunk_group")
-    bad["dynamodb"]["OldImage"]["body"] = {"S": "no JSON" * 40_000}
-
-    changes.handle([bad, stream_record("deleted_bucket")])
-
-    assert queues.letters() == [
-        {
-            "eventID": bad["eventID"],
-            "truncated": True,
-            "dynamodb": {
-                "Keys": {"parent": {"S": "/buckets/blog#group"}, "id": {"S": "writers"}},
-                "SequenceNumber": bad["dynamodb"]["SequenceNumber"],
-            },
-        }
-    ]
-    assert DEAD_BLOG in queues.purges()
-
-
-@pytest.mark.parametrize("failing", [Queue.PURGES, Queue.DEAD_LETTERS])
-def test_where_a_queue_cannot_be_reached_the_same_records_come_again(
-    changes: Changes, queues: RecordingQueues, failing: Queue
-) -> None:
-    records = [BAD, stream_record("deleted_bucket")]
-    queues.failing = {failing}
-    with pytest.raises(QueueError):
-        changes.handle(records)
-
-    queues.failing = set()
-    changes.handle(records)
-
-    assert queues.letters()[-1] == BAD
-    assert DEAD_BLOG in queues.purges()
-
-
-def test_a_failed_record_is_logged_without_its_content(changes: Changes, log: Lines) -> None:
-    bad = stream_record("shrunk_group")
-    bad["dynamodb"]["OldImage"]["body"] = {"S": "the secret"}
-
-    changes.handle([bad])
-
-    [logged] = log.messages
-    assert bad["eventID"] in logged
-    assert "secret" not in logged
 
 
 # `purge`

@@ -6,9 +6,18 @@ from typing import Any
 import boto3
 import pytest
 
+from chalicelib.events.queues import MAX_BATCH_BYTES, Queue
 from infra.deploy import deploy_data
-from infra.pump import PURGE_S
-from infra.queues import DEAD_LETTERS, PURGES, create_queues, queue_resources
+from infra.pump import QUEUES
+from infra.queues import (
+    DEAD_LETTERS,
+    DELIVERIES,
+    EVENTS,
+    PURGES,
+    RETRIES,
+    create_queues,
+    queue_resources,
+)
 
 TWO_WEEKS = str(14 * 24 * 60 * 60)
 
@@ -27,24 +36,47 @@ def attributes(client: Any, url: str) -> dict[str, str]:
 def test_queues_are_named_by_their_stage() -> None:
     names = {queue["QueueName"] for queue in queue_resources("test").values()}
 
-    assert names == {"kinto-test-purges", "kinto-test-dead-letters"}
+    assert names == {queue.of_stage("test") for queue in Queue}
 
 
-def test_a_message_comes_again_after_six_times_of_what_its_function_has() -> None:
-    assert queue_resources("test")[PURGES]["VisibilityTimeout"] == 6 * PURGE_S
+@pytest.mark.parametrize("function", QUEUES)
+def test_a_message_comes_again_after_six_times_of_what_its_function_has(function: str) -> None:
+    logical_id, timeout_s, _ = QUEUES[function]
+
+    assert queue_resources("test")[logical_id]["VisibilityTimeout"] == 6 * timeout_s
+
+
+def test_a_queue_takes_what_is_sent_at_once() -> None:
+    for queue in queue_resources("test").values():
+        assert MAX_BATCH_BYTES < queue["MaximumMessageSize"] == 1_048_576
 
 
 @pytest.mark.emulator
 def test_queues_are_what_the_template_says(client: Any) -> None:
     urls = create_queues(client, "queues")
 
-    purges, letters = (attributes(client, urls[name]) for name in (PURGES, DEAD_LETTERS))
-    assert purges["VisibilityTimeout"] == "1800"
-    assert purges["MessageRetentionPeriod"] == letters["MessageRetentionPeriod"] == TWO_WEEKS
-    assert json.loads(purges["RedrivePolicy"]) == {
-        "deadLetterTargetArn": letters["QueueArn"],
-        "maxReceiveCount": 10,
-    }
+    assert urls.keys() == {PURGES, DELIVERIES, RETRIES, EVENTS, DEAD_LETTERS}
+    made = {name: attributes(client, url) for name, url in urls.items()}
+    assert made[PURGES]["VisibilityTimeout"] == "1800"
+    assert made[DELIVERIES]["VisibilityTimeout"] == made[RETRIES]["VisibilityTimeout"] == "180"
+    assert {each["MessageRetentionPeriod"] for each in made.values()} == {TWO_WEEKS}
+    assert {each["MaximumMessageSize"] for each in made.values()} == {"1048576"}
+    redrive = {"deadLetterTargetArn": made[DEAD_LETTERS]["QueueArn"], "maxReceiveCount": 10}
+    assert {
+        name: json.loads(each["RedrivePolicy"])
+        for name, each in made.items()
+        if "RedrivePolicy" in each
+    } == {PURGES: redrive, RETRIES: redrive}
+
+
+@pytest.mark.emulator
+def test_deliveries_are_in_order_in_each_group_and_groups_in_parallel(client: Any) -> None:
+    made = attributes(client, create_queues(client, "fifo-queues")[DELIVERIES])
+
+    assert made["QueueArn"].endswith(":kinto-fifo-queues-deliveries.fifo")
+    assert made["FifoQueue"] == "true"
+    assert made["DeduplicationScope"] == "messageGroup"
+    assert made["FifoThroughputLimit"] == "perMessageGroupId"
 
 
 @pytest.mark.emulator
@@ -77,3 +109,11 @@ def test_the_stack_has_the_same_queues_and_they_are_encrypted(
         "deadLetterTargetArn": outputs["DeadLettersQueueArn"],
         "maxReceiveCount": 10,
     }
+    deliveries, retries, events = (
+        attributes(client, outputs[f"{name}QueueUrl"]) for name in (DELIVERIES, RETRIES, EVENTS)
+    )
+    assert deliveries["FifoQueue"] == "true"
+    assert deliveries["DeduplicationScope"] == "messageGroup"
+    assert deliveries["FifoThroughputLimit"] == "perMessageGroupId"
+    assert retries["RedrivePolicy"] == purges["RedrivePolicy"]
+    assert events["QueueArn"].endswith(":kinto-stacked-events")

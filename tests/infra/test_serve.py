@@ -1,12 +1,16 @@
 """The local server from its start to its end."""
 
+import http.client
 import json
 import os
 import select
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -14,7 +18,10 @@ import boto3
 import pytest
 
 from infra.emulator import emulator
-from tests.infra.local_process import LocalProcess, refused, served
+from tests.doubles import basic
+from tests.events.test_outlets import Site, opened_site
+from tests.events.test_webhooks import secret
+from tests.infra.local_process import ROOT, LocalProcess, refused, served
 
 pytestmark = pytest.mark.emulator
 
@@ -147,6 +154,77 @@ def test_a_handler_that_fails_is_told_in_a_line_and_serving_goes_on(
     )
 
 
+def listener(name: str, site: Site) -> dict[str, str]:
+    """The variables of a webhook."""
+    prefix = f"KINTO_EVENT_LISTENERS_{name.upper()}"
+    return {
+        f"{prefix}_USE": "webhook",
+        f"{prefix}_URL": site.url,
+        f"{prefix}_SECRET": secret(1),
+        f"{prefix}_RESOURCES": "record",
+    }
+
+
+COLLECTION = "/v1/buckets/blog/collections/posts"
+IDS = [f"{number}0000000-0000-4000-8000-000000000000" for number in range(5)]
+
+
+def put(process: LocalProcess, path: str, **data: str) -> None:
+    body = json.dumps({"data": data})
+    status, text = process.ask("PUT", path, body, Authorization=basic("alice"))
+    assert status == 201, text
+
+
+@contextmanager
+def our_own(folder: Path, **listeners: Site) -> Iterator[LocalProcess]:
+    """Our own application, with a collection and these listeners."""
+    variables = {"FIRST_PATH": str(ROOT), "KINTO_EVENT_LISTENERS": " ".join(listeners)}
+    for name, site in listeners.items():
+        variables |= listener(name, site)
+    with served(folder, EPHEMERAL="1", **variables) as process:
+        put(process, "/v1/buckets/blog")
+        put(process, COLLECTION)
+        yield process
+
+
+def test_a_webhook_is_told_of_a_record_with_a_signature(tmp_path: Path) -> None:
+    with opened_site() as site, our_own(tmp_path, hook=site) as process:
+        put(process, f"{COLLECTION}/records/{IDS[0]}", title="é")
+        site.wait_for(1)
+
+        event = site.verified(secret(1))
+        assert site.verified(secret(2)) is None
+    assert (event["action"], event["uri"]) == (
+        "create",
+        f"/buckets/blog/collections/posts/records/{IDS[0]}",
+    )
+    assert event["user_id"].startswith("basicauth:")
+    [record] = event["impacted_records"]
+    assert record == {
+        "new": {"id": IDS[0], "title": "é", "last_modified": record["new"]["last_modified"]}
+    }
+    assert len(site.asked) == 1
+
+
+def test_a_listener_that_hangs_or_is_down_holds_up_no_other(tmp_path: Path) -> None:
+    with opened_site() as down:
+        pass
+    with (
+        opened_site() as hanging,
+        opened_site() as healthy,
+        our_own(tmp_path, hanging=hanging, down=down, healthy=healthy) as process,
+    ):
+        hanging.may_answer.clear()
+        for id in IDS:
+            put(process, f"{COLLECTION}/records/{id}")
+
+        healthy.wait_for(5)
+        hanging.wait_for(1)
+
+        hanging.may_answer.set()  # so that the server ends soon
+    assert [json.loads(body)["record_id"] for _, body in healthy.asked] == IDS
+
+
 @pytest.fixture
 def tables_only() -> Iterator[str]:
     """The URL of an endpoint that has DynamoDB, and neither its streams nor SQS."""
@@ -250,3 +328,50 @@ def test_a_missing_module_is_named(tmp_path: Path) -> None:
     line = refused(tmp_path, FIRST_PATH=str(shadow))
 
     assert "the Python module boto3 is missing" in line
+
+
+UNREAD = "nothing is read from the stream and the queues here"
+
+
+def chalice(url: str, *arguments: str) -> "subprocess.Popen[str]":
+    """A command of Chalice, with our own application, on AWS's services at this URL."""
+    return subprocess.Popen(
+        [Path(sys.executable).with_name("chalice"), "--project-dir", ROOT, *arguments],
+        env={**os.environ, **ACCOUNT, "AWS_ENDPOINT_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_chalice_local_tells_what_it_does_not_do(emulator_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    process = chalice(emulator_url, "local", "--no-autoreload", "--port", str(port))
+    lines: list[str] = []
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if "Serving on" in line:
+                break
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/v1/")
+        status = connection.getresponse().status
+        connection.close()
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert status == 200, lines
+    [told] = [line for line in lines if UNREAD in line]
+    assert told == (
+        f"{UNREAD}: listeners, webhooks and the purge don't run; `make serve` runs them\n"
+    )
+
+
+def test_other_commands_of_chalice_do_not(emulator_url: str) -> None:
+    output, _ = chalice(emulator_url, "generate-models").communicate(timeout=60)
+
+    assert "/v1/buckets" in json.loads(output)["paths"]
+    assert UNREAD not in output

@@ -52,9 +52,18 @@ def test_a_family_is_one_row() -> None:
 
     assert names == {
         "auth_policy.NAME.OPTION",
+        "event_listeners.NAME.OPTION",
         "SWITCH_enabled",
         "NAME_record_cache_expires_seconds",
     }
+
+
+@pytest.mark.parametrize("family", ["auth_policy", "event_listeners"])
+def test_options_are_named_as_kinto_names_them_and_may_be_secrets(family: str) -> None:
+    line = lines()[f"kinto.{family}.NAME.OPTION"]
+
+    assert f"| `KINTO_{family.upper()}_NAME_OPTION` |" in line
+    assert "**May be secret.**" in line
 
 
 def test_a_secret_is_marked() -> None:

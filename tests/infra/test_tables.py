@@ -1,5 +1,6 @@
 """The template, and the tables made from it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 import yaml
 from moto import mock_aws
 
+from chalicelib.setting_values import parse_stage
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, Tables
+from infra.pump import QUEUES
 from infra.tables import TEMPLATE, create_tables, table_resources, template_resources
 
 STAGE = "test"
@@ -37,6 +40,34 @@ def test_template_names_the_indexes_as_storage_does() -> None:
     indexes = table_resources(STAGE)["Objects"]["LocalSecondaryIndexes"]
 
     assert {index["IndexName"] for index in indexes} == {BY_LAST_MODIFIED, BY_DELETION}
+
+
+@pytest.mark.parametrize(
+    ("stage", "is_name"),
+    [
+        ("prod", True),
+        ("a-b_C9", True),
+        ("x" * 39, True),
+        ("x" * 40, False),
+        ("", False),
+        ("a.b", False),
+        ("é", False),
+    ],
+)
+def test_template_takes_the_stages_that_the_setting_takes(stage: str, is_name: bool) -> None:
+    pattern = yaml.safe_load(TEMPLATE.read_text())["Parameters"]["Stage"]["AllowedPattern"]
+
+    assert bool(re.fullmatch(pattern, stage)) is is_name
+    if is_name:
+        assert parse_stage(stage) == stage
+    else:
+        with pytest.raises(ValueError, match="at most 39"):
+            parse_stage(stage)
+
+
+@pytest.mark.parametrize("function", ["changes", *QUEUES])
+def test_the_longest_stage_leaves_room_for_the_names_of_functions(function: str) -> None:
+    assert len(f"kinto-serverless-{'x' * 39}-{function}") <= 64  # Lambda's limit
 
 
 @pytest.mark.parametrize("resource", RESOURCES)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib.api.plugins import Plugins, ServerFlushed
+from chalicelib.api.plugins import Plugins
 from chalicelib.api.service import Service
+from chalicelib.api.subscribers import ServerFlushed
 from chalicelib.plugins import flush as flushing
 from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.keys import clock_key
@@ -613,7 +614,9 @@ def test_subscribers_hear_of_it_once_and_afterwards(
     assert [ServerFlushed()] == HEARD
     assert seen == [[]]
     failed = [record for record in log.records if record.levelno == logging.ERROR]
-    assert [record.getMessage() for record in failed] == ["a subscriber of ServerFlushed failed"]
+    assert [record.getMessage() for record in failed] == [
+        f"the subscriber {__name__}.includeme.<locals>.fail of ServerFlushed failed"
+    ]
     assert failed[0].exc_info is not None
 
 

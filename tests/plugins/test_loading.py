@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from chalicelib.api.addresses import Needs
 from chalicelib.api.calls import Answer, Call, Unfinished
-from chalicelib.api.plugins import Plugins, ServerFlushed
+from chalicelib.api.plugins import Plugins
+from chalicelib.api.subscribers import ResourceChanged, ServerFlushed
 from chalicelib.auth.policies import Policy, PolicyUnavailableError
 from chalicelib.plugins.loading import BY_KINTOS_NAME, load_plugins
 from chalicelib.protocol.errors import MISSING_RESOURCE, Problem, ProtocolError, invalid
@@ -630,6 +632,32 @@ def test_a_reserved_id_is_not_posted(dynamo: Dynamo, plugin: Make, clock: SetClo
         ("/buckets", {"data": {"id": "all"}}),
     ):
         assert client.ask("POST", path, body).status == 201
+
+
+@pytest.mark.parametrize(
+    ("event", "options"),
+    [
+        (int, {}),
+        (ResourceChanged, {"for_actions": ["craete"]}),
+        (ResourceChanged, {"for_actions": "create"}),
+        (ResourceChanged, {"for_resources": ["records"]}),
+        (ResourceChanged, {"for_uris": "/buckets/*"}),
+    ],
+    ids=["event", "action", "an action", "resource", "an address"],
+)
+def test_a_subscription_to_what_there_is_not_is_refused(
+    event: type, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"is not a list of|there is no event"):
+        Plugins(Settings()).add_subscriber(print, event, **options)
+
+
+def test_what_has_no_name_of_its_own_can_subscribe() -> None:
+    app = Plugins(Settings())
+
+    app.add_subscriber(partial(print, "x"), ResourceChanged)
+
+    assert [each.name for each in app.subscribers.of(ResourceChanged)] == ["functools.partial"]
 
 
 def test_subscribers_hear_of_a_flush_in_their_order(dynamo: Dynamo, plugin: Make) -> None:

@@ -21,9 +21,11 @@ from chalicelib.storage.items import (
     Item,
     RawItem,
     answer_bytes,
+    cause_from_raw,
     decode_body,
     encode_body,
     from_raw,
+    is_object,
     stored_bytes,
     to_raw,
 )
@@ -104,6 +106,64 @@ def test_an_item_tells_what_caused_it(user_id: str | None) -> None:
         "timestamp": {"N": "7"},
         "silent": {"BOOL": True},
     } | ({"user_id": {"S": user_id}} if user_id else {})
+
+
+CAUSES = st.builds(
+    Cause,
+    user_id=st.none() | st.text(min_size=1),
+    request_id=st.text(),
+    by_list=st.booleans(),
+    timestamp=st.integers(0, 2**53),
+    silent=st.booleans(),
+)
+
+
+@unhurried
+@given(CAUSES, st.booleans())
+def test_any_cause_comes_back_from_its_item(cause: Cause, is_live: bool) -> None:
+    dead = Item(KEY, is_live=False, last_modified=5, version=6, within="root")
+
+    assert cause_from_raw(to_raw(live() if is_live else dead, cause)) == cause
+
+
+@pytest.mark.parametrize("name", [None, "request_id", "by_list", "timestamp", "silent"])
+def test_an_item_without_a_whole_cause_is_refused(name: str | None) -> None:
+    raw = to_raw(live(), CAUSE)
+    if name is None:
+        del raw["cause"]
+    else:
+        del raw["cause"]["M"][name]
+
+    with pytest.raises(KeyError):
+        cause_from_raw(raw)
+
+
+def test_the_cause_does_not_change_what_is_stored_of_an_object() -> None:
+    other = Cause(None, "another request", by_list=True, timestamp=9, silent=True)
+
+    assert from_raw(to_raw(live(), CAUSE)) == from_raw(to_raw(live(), other))
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_one"),
+    [
+        (to_raw(live(), CAUSE), True),
+        (to_raw(Item(KEY, is_live=False, last_modified=5, version=6, within="root"), CAUSE), True),
+        ({"parent": {"S": KEY.parent}, "id": {"S": ".clock"}, "timestamp": {"N": "1"}}, False),
+        ({"parent": {"S": "#heartbeat"}, "id": {"S": "#heartbeat"}}, False),
+    ],
+    ids=["object", "tombstone", "clock", "heartbeat"],
+)
+def test_clocks_and_heartbeats_are_no_objects(raw: RawItem, is_one: bool) -> None:
+    assert is_object(raw) == is_one
+
+
+@pytest.mark.parametrize("filler", ["x", "é", "\u2028"])
+@pytest.mark.parametrize("size", [0, 1, COMPRESSED_FROM_BYTES, 100_000])
+def test_the_text_of_a_body_is_counted_as_json(filler: str, size: int) -> None:
+    body = encode_body({"text": filler * size})
+
+    assert live(body=body).text_bytes == len('{"text":""}') + size * len(filler.encode())
 
 
 def test_a_body_is_compressed_only_where_that_is_smaller_and_saves_something() -> None:

@@ -11,17 +11,20 @@ from hypothesis import strategies as st
 from pynamodb.connection import Connection
 
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
+from chalicelib.protocol.events import CREATE, DELETE, READ, UPDATE, Impact, Operation
 from chalicelib.protocol.kinds import GROUP, RECORD
 from chalicelib.protocol.messages import JsonObject
-from chalicelib.protocol.stored import Permissions, StoredObject
+from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage import items, staging
 from chalicelib.storage.access import ALL_BUCKETS, named
-from chalicelib.storage.clock import CLOSED
+from chalicelib.storage.clock import CLOSED, Clock, StagedClock
 from chalicelib.storage.failures import ConflictError
-from chalicelib.storage.keys import CLOCK_ID, access_object, clock_key, object_key, uri_of
+from chalicelib.storage.items import RawItem, cause_from_raw, from_raw
+from chalicelib.storage.keys import CLOCK_ID, Key, access_object, clock_key, object_key, uri_of
+from chalicelib.storage.operations import operation_of
 from chalicelib.storage.purge import Leftover
-from chalicelib.storage.staging import Origin
+from chalicelib.storage.staging import Origin, Staging
 from chalicelib.storage.unit_of_work import UnitOfWork
 from tests.doubles import START_MS, CountedCalls, Patience, SetClock
 from tests.shared_moto import restore, saved
@@ -34,6 +37,7 @@ from tests.storage.stand_ins import (
     RECORDS,
     TRANSACT,
     WRITERS,
+    MissingError,
     Requests,
     Wire,
     asked,
@@ -116,9 +120,9 @@ def is_there(unit: UnitOfWork, uri: ObjectUri) -> bool:
     return isinstance(unit.find(uri), StoredObject)
 
 
-def take(unit: UnitOfWork, step: Step, number: int) -> None:
+def take(unit: UnitOfWork, step: Step, number: int, origin: Origin | None = None) -> None:
     """Take a step as the API would: load, look, stage. The number makes the id of a POST."""
-    uri, at, origin = step.uri, step.at, Origin()
+    uri, at, origin = step.uri, step.at, origin or Origin()
     unit.load(uri.ancestors, [uri.list])
     if not all(is_there(unit, parent) for parent in uri.ancestors):
         return
@@ -1077,3 +1081,410 @@ def test_one_object_changed_by_many_steps_is_one_action(
     assert isinstance(found, StoredObject)
     assert found.data == {"n": 119}
     assert len(wire.clock(RECORDS).latest) == 1
+
+
+# What is told of a unit
+
+
+class InMemory:
+    """The table of objects without DynamoDB, for units that nothing disturbs."""
+
+    def __init__(self) -> None:
+        self.items: dict[Key, RawItem] = {}
+        self.clocks: dict[Key, Clock] = {}
+        self.now = Ticking()
+
+    def unit(self) -> Any:
+        """One that has read nothing yet; it has of a unit of work what a step needs."""
+        return UnitInMemory(self)
+
+    def store(self, steps: Iterable[Step], first: int = THAT_OF_STATES) -> None:
+        """Take each of these steps in a request of its own."""
+        for number, step in enumerate(steps, first):
+            unit = self.unit()
+            take(unit, step, number)
+            unit.commit()
+
+    def shown(self, uri: ObjectUri) -> JsonObject | None:
+        """The object as anybody sees it."""
+        unit = self.unit()
+        try:
+            load(unit, uri)
+        except MissingError:
+            return None
+        found = unit.find(uri)
+        return found.to_json() if isinstance(found, StoredObject) else None
+
+
+class UnitInMemory(Staging):
+    """Stages on what is in memory."""
+
+    def __init__(self, tables: InMemory) -> None:
+        super().__init__(tables.now)
+        self._tables = tables
+
+    def load(self, objects: Iterable[ObjectUri], lists: Iterable[ListUri] = ()) -> None:
+        for key in {object_key(uri) for uri in objects} - self._items.keys():
+            raw = self._tables.items.get(key)
+            self._items[key] = from_raw(raw) if raw else None
+        for key in {clock_key(uri) for uri in lists} - self._clocks.keys():
+            self._clocks[key] = StagedClock.of(key, self._tables.clocks.get(key))
+
+    def commit(self) -> list[tuple[RawItem | None, RawItem | None]]:
+        """Write all; gives the images of each item before and after."""
+        images = []
+        for key, staged in self._staged.items():
+            images.append((self._tables.items.pop(key, None), staged.raw))
+            if staged.raw is not None:
+                self._tables.items[key] = staged.raw
+        for key, clock in self._clocks.items():
+            if clock.is_changed:
+                self._tables.clocks[key] = Clock(clock.timestamp, 0, clock.within)
+        return images
+
+
+def in_stream(images: Iterable[tuple[RawItem | None, RawItem | None]]) -> list[Operation]:
+    """What the stream tells of these changes."""
+    found = [
+        operation_of(
+            uri_of(from_raw(new).key), from_raw(old) if old else None, from_raw(new), cause
+        )
+        for old, new in images
+        if new is not None
+        for cause in [cause_from_raw(new)]
+    ]
+    return [each for each in found if each is not None]
+
+
+def by_address(operations: Iterable[Operation]) -> dict[ObjectUri, list[Operation]]:
+    found: dict[ObjectUri, list[Operation]] = {}
+    for each in operations:
+        for impact in each.impacts:
+            found.setdefault(impact.uri, []).append(each)
+    return found
+
+
+def record_of(operation: Operation) -> JsonObject:
+    [impact] = operation.impacts
+    return impact.record
+
+
+def origin_of(number: int) -> Origin:
+    """Another one for each step."""
+    return Origin(f"user{number}" if number % 3 else None, f"r{number}", bool(number % 2))
+
+
+def without_removals(steps: Sequence[Step]) -> list[Step]:
+    return [step for step in steps if step.what != "remove"]
+
+
+@settings(unhurried, max_examples=150)
+@given(STATES, SEQUENCES.map(without_removals))
+def test_a_unit_and_the_stream_of_its_commit_tell_the_same_in_the_net(
+    state: list[Step], steps: list[Step]
+) -> None:
+    tables = InMemory()
+    tables.store(state)
+    before = {uri: tables.shown(uri) for uri in addresses(steps)}
+    unit = tables.unit()
+    for number, step in enumerate(steps):
+        take(unit, step, number, origin_of(number))
+
+    told = by_address(unit.take_operations())
+    stream = by_address(in_stream(unit.commit()))
+
+    assert stream.keys() <= told.keys()
+    assert all(len(operations) == 1 for operations in stream.values())
+    for uri, operations in told.items():
+        if shown := tables.shown(uri):
+            [net] = stream[uri]
+            assert record_of(net)["new"] == record_of(operations[-1])["new"] == shown
+            assert net.impacts[0].version == operations[-1].impacts[0].version
+    if not any(uri.lists and each.action == DELETE for uri in told for each in told[uri]):
+        require_net(told, stream, before)
+
+
+def require_net(
+    told: dict[ObjectUri, list[Operation]],
+    stream: dict[ObjectUri, list[Operation]],
+    before: dict[ObjectUri, JsonObject | None],
+) -> None:
+    """No parent was deleted: of each object, the first step and the last make the whole."""
+    for uri, operations in told.items():
+        first, last = operations[0], operations[-1]
+        was, is_there = first.action != CREATE, last.action != DELETE
+        action = {(0, 1): CREATE, (1, 1): UPDATE, (1, 0): DELETE}.get((was, is_there))
+        found = stream.get(uri, [])
+        assert [each.action for each in found] == ([action] if action else [])
+        for net in found:
+            assert (net.address, net.timestamp) == (first.address, first.timestamp)
+            assert (net.user_id, net.request_id) == (first.user_id, first.request_id)
+            if action == UPDATE:
+                assert record_of(net)["old"] == before.get(uri)
+            if action == DELETE:
+                assert record_of(net) == record_of(last)
+
+
+@settings(unhurried, max_examples=60)
+@given(STATES, SEQUENCES, SEQUENCES)
+def test_what_is_rolled_back_was_never_told(
+    state: list[Step], kept: list[Step], forgotten: list[Step]
+) -> None:
+    told = []
+    for is_attempted in (True, False):
+        tables = InMemory()
+        tables.store(state)
+        unit = tables.unit()
+        for number, step in enumerate(kept):
+            take(unit, step, number, origin_of(number))
+        savepoint = unit.savepoint()
+        for number, step in enumerate(forgotten if is_attempted else [], len(kept)):
+            take(unit, step, number, origin_of(number))
+        unit.roll_back(savepoint)
+        told.append(unit.take_operations())
+
+    assert told[0] == told[1]
+
+
+@settings(unhurried, max_examples=60)
+@given(STATES, SEQUENCES, st.sets(st.integers(0, 9)))
+def test_taken_in_parts_the_same_operations_are_told_in_the_same_order(
+    state: list[Step], steps: list[Step], pauses: set[int]
+) -> None:
+    told: list[list[Operation]] = []
+    for taken_at in (set(), pauses):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(staging, "token_hex", Incarnations())
+            tables = InMemory()
+            tables.store(state)
+            unit = tables.unit()
+            found: list[Operation] = []
+            for number, step in enumerate(steps):
+                take(unit, step, number, origin_of(number))
+                found += unit.take_operations() if number in taken_at else []
+            told.append(found + unit.take_operations())
+
+    assert told[0] == told[1]
+
+
+ALICE: Final = Origin("basicauth:alice", "r1")
+BOB: Final = Origin("basicauth:bob", "r2", by_list=True)
+SILENTLY: Final = Origin("basicauth:alice", "r0", is_silent=True)
+
+
+@pytest.fixture
+def posts() -> InMemory:
+    """A bucket with a collection."""
+    tables = InMemory()
+    tables.store(all_put(BLOG, POSTS))
+    return tables
+
+
+def loaded(tables: InMemory, *uris: ObjectUri) -> Any:
+    unit = tables.unit()
+    load(unit, *uris)
+    return unit
+
+
+def test_each_write_is_told_with_what_was_before_it(posts: InMemory) -> None:
+    unit = loaded(posts, record(1))
+    times = [unit.timestamp(RECORDS)]
+
+    def done(stored: StoredObject | Tombstone) -> JsonObject:
+        times.append(unit.timestamp(RECORDS))
+        return stored.to_json()
+
+    made = done(unit.put(record(1), {"n": 1}, {"read": ("bob",)}, origin=ALICE))
+    changed = done(unit.put(record(1), {"n": 2}, {}, origin=BOB))
+    gone = done(unit.delete(record(1), origin=ALICE))
+    again = done(unit.put(record(1), {"n": 3}, {}, origin=BOB))
+
+    def told(number: int, action: str, origin: Origin, told: JsonObject) -> Operation:
+        address = RECORDS if origin.by_list else record(1)
+        impact = Impact(record(1), times[number + 1], told)
+        user_id, request_id = origin.user_id, origin.request_id
+        return Operation(action, address, times[number], user_id, request_id, (impact,))
+
+    assert unit.take_operations() == [
+        told(0, CREATE, ALICE, {"new": made}),
+        told(1, UPDATE, BOB, {"new": changed, "old": made}),
+        told(2, DELETE, ALICE, {"old": gone}),
+        told(3, CREATE, BOB, {"new": again}),
+    ]
+
+
+def test_what_was_told_is_not_told_again(posts: InMemory) -> None:
+    unit = loaded(posts, record(1))
+    unit.put(record(1), {}, {}, origin=ALICE)
+
+    assert len(unit.take_operations()) == 1
+    assert unit.take_operations() == []
+
+    unit.put(record(1), {}, {}, origin=ALICE)
+    assert [each.action for each in unit.take_operations()] == [UPDATE]
+
+
+def test_silent_writes_removals_and_clocks_are_not_told(posts: InMemory) -> None:
+    posts.store(all_put(record(2)))
+    unit = loaded(posts, record(1), record(2))
+    unit.put(record(1), {}, {}, origin=SILENTLY)
+    unit.delete(record(1), origin=SILENTLY)
+    unit.remove(record(2))
+    unit.advance(RECORDS)
+
+    assert unit.take_operations() == []
+
+
+def test_what_was_read_is_told_where_it_was_read(posts: InMemory) -> None:
+    unit = loaded(posts, record(1))
+    read = Operation(READ, RECORDS, 7, None, "r1", ())
+    unit.put(record(1), {}, {}, origin=ALICE)
+    unit.tell(read)
+    unit.delete(record(1), origin=ALICE)
+
+    told = unit.take_operations()
+
+    assert [each.action for each in told] == [CREATE, READ, DELETE]
+    assert told[1] is read
+
+
+def test_after_what_was_told_was_rolled_back_nothing_is_left_to_tell(posts: InMemory) -> None:
+    unit = loaded(posts, record(1))
+    unit.put(record(1), {}, {}, origin=ALICE)
+    unit.take_operations()
+    savepoint = unit.savepoint()
+    unit.put(record(1), {}, {}, origin=ALICE)
+    unit.tell(Operation(READ, RECORDS, 7, None, "r1", ()))
+
+    unit.roll_back(savepoint)
+
+    assert unit.take_operations() == []
+
+
+def test_nothing_is_made_of_a_write_before_somebody_asks(
+    posts: InMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for: list[ObjectUri] = []
+
+    def noted(uri: ObjectUri, *rest: Any) -> None:
+        asked_for.append(uri)
+
+    monkeypatch.setattr(staging, "operation_of", noted)
+    unit = loaded(posts, record(1))
+
+    unit.put(record(1), {}, {}, origin=ALICE)
+    unit.commit()
+    assert asked_for == []
+
+    unit.take_operations()
+    assert asked_for == [record(1)]
+
+
+@pytest.mark.parametrize(
+    ("writers", "teller"),
+    [
+        ("a", 0),
+        ("s", 0),
+        ("ab", 0),
+        ("as", 0),
+        ("sa", 1),
+        ("ss", 1),
+        ("abs", 0),
+        ("asb", 0),
+        ("sab", 1),
+        ("sas", 1),
+        ("ssa", 2),
+    ],
+)
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_several_writes_of_an_object_are_one_change_asked_for_by_the_first_that_is_not_silent(
+    posts: InMemory, writers: str, teller: int, is_deleted: bool
+) -> None:
+    """The last letter is the write that is a deletion, if one is."""
+    posts.store(all_put(record(1)))
+    unit = loaded(posts, record(1))
+    times = []
+    for number, writer in enumerate(writers):
+        origin = {"a": ALICE, "b": BOB, "s": SILENTLY}[writer]
+        times.append(unit.timestamp(RECORDS))
+        if is_deleted and number == len(writers) - 1:
+            unit.delete(record(1), origin=origin)
+        else:
+            unit.put(record(1), {"n": number}, {}, origin=origin)
+    told = unit.take_operations()
+
+    [(_old, new)] = unit.commit()
+
+    origin = {"a": ALICE, "b": BOB, "s": SILENTLY}[writers[teller]]
+    assert new is not None
+    assert cause_from_raw(new) == items.Cause(
+        origin.user_id, origin.request_id, origin.by_list, times[teller], origin.is_silent
+    )
+    assert len(told) == sum(writer != "s" for writer in writers)
+
+
+def test_what_is_made_in_the_place_of_what_was_removed_has_its_own_cause(posts: InMemory) -> None:
+    unit = loaded(posts, record(1))
+    unit.put(record(1), {}, {}, origin=ALICE)
+    unit.remove(record(1))
+    before = unit.timestamp(RECORDS)
+    unit.put(record(1), {}, {}, origin=BOB)
+
+    [(_old, new)] = unit.commit()
+
+    assert new is not None
+    assert cause_from_raw(new) == items.Cause("basicauth:bob", "r2", True, before)
+
+
+def test_what_nothing_would_hold_is_not_staged(posts: InMemory) -> None:
+    unit = loaded(posts, record(1), POSTS)
+    unit.delete(POSTS, origin=ALICE)
+
+    with pytest.raises(LookupError, match="/buckets/blog/collections/posts"):
+        unit.put(record(1), {}, {}, origin=ALICE)
+
+
+@pytest.mark.parametrize("origin", [BOB, SILENTLY])
+def test_what_is_written_in_a_collection_made_again_has_its_own_cause(
+    posts: InMemory, origin: Origin
+) -> None:
+    unit = loaded(posts, record(1), POSTS)
+    unit.put(record(1), {}, {}, origin=ALICE)
+    unit.delete(POSTS, origin=ALICE)
+    unit.put(POSTS, {}, {}, origin=SILENTLY)
+    before = unit.timestamp(RECORDS)
+    unit.put(record(1), {}, {}, origin=origin)
+
+    committed = unit.commit()
+
+    causes = [cause_from_raw(new) for _old, new in committed if new and new["id"]["S"] != "posts"]
+    assert causes == [
+        items.Cause(
+            origin.user_id, origin.request_id, origin.by_list, before, silent=origin.is_silent
+        )
+    ]
+
+
+def test_a_cause_that_was_rolled_back_tells_nothing(posts: InMemory) -> None:
+    unit = loaded(posts, record(1))
+    savepoint = unit.savepoint()
+    unit.put(record(1), {}, {}, origin=ALICE)
+    unit.roll_back(savepoint)
+    unit.put(record(1), {}, {}, origin=BOB)
+
+    [(_old, new)] = unit.commit()
+
+    assert new is not None
+    assert cause_from_raw(new).user_id == "basicauth:bob"
+
+
+def test_nothing_is_told_of_what_goes_with_its_parent(posts: InMemory) -> None:
+    posts.store(all_put(record(1), record(2), WRITERS))
+    unit = loaded(posts, BLOG)
+    unit.load([POSTS, record(1)], [*BLOG.lists, *POSTS.lists])
+    unit.delete(BLOG, origin=ALICE)
+
+    told = unit.take_operations()
+
+    assert [(each.action, each.address) for each in told] == [(DELETE, BLOG)]
+    assert in_stream(unit.commit()) == told

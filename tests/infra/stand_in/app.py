@@ -39,6 +39,16 @@ def changes(event: dict[str, Any], _context: Any) -> None:
         sqs.send_message(QueueUrl=url, MessageBody=record["dynamodb"]["NewImage"]["text"]["S"])
 
 
+@app.lambda_function(name="deliver")
+def deliver(event: dict[str, Any], _context: Any) -> None:
+    """Nothing is delivered here."""
+
+
+@app.lambda_function(name="retry")
+def retry(event: dict[str, Any], _context: Any) -> None:
+    """Nothing is delivered here."""
+
+
 @app.lambda_function(name="purge")
 def purge(event: dict[str, Any], _context: Any) -> None:
     [record] = event["Records"]
