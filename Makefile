@@ -7,7 +7,7 @@ DEVELOPING := .venv/installed-developing
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve tests lint bench deploy storage-report docs version clean
+.PHONY: help serve tests lint bench deploy storage-report redeliver docs version clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ deploy: $(SERVING) ## deploy tables and queues, then the functions, of a stage (
 
 storage-report: $(SERVING) ## tell what is left of deleted objects (STAGE=prod; REPAIR=1 purges it)
 	@STAGE="$(STAGE)" REPAIR="$(REPAIR)" exec $(RUN) -m infra.storage_report
+
+redeliver: $(SERVING) ## send dead letters again (STAGE=prod; LISTENER=name; SHOW=1 only tells)
+	@LISTENER="$(LISTENER)" SHOW="$(SHOW)" exec $(RUN) -m infra.redeliver "$(STAGE)"
 
 docs: $(SERVING) ## write docs/settings.md anew from the declarations
 	$(RUN) -m infra.settings_page
