@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench import events
 from bench.seeding import fill
 from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
@@ -225,8 +226,10 @@ def share(bench: Bench, ids: Sequence[str], records: str) -> None:
         bench.ask("PATCH", f"{records}/{id}", shared)
 
 
-def report(rows: list[tuple[int, str, Figures]]) -> str:
-    """The page, from the figures by size and operation."""
+def report(
+    rows: list[tuple[int, str, Figures]], functions: list[events.Row], late: list[events.Row]
+) -> str:
+    """The page, from the figures by size and operation, and those of events."""
     table = "\n".join(
         f"| {name} | {size:,} | {it.calls} | {it.items:,} | {it.cpu_ms:.2f} | {it.spread_ms:.2f} |"
         f" {it.runs} |"
@@ -246,7 +249,29 @@ the quartiles. Of the emulator's own speed nothing is said here.
 | operation | records there | DynamoDB calls | items read | CPU, ms | spread, ms | runs |
 |---|---|---|---|---|---|---|
 {table}
+
+## Events
+
+The functions that follow a change, measured likewise. The records are small.
+
+| function | CPU, ms | spread, ms |
+|---|---|---|
+{_lines(functions, 2)}
+
+How long after its answer a change comes to a webhook of the local server, where
+{events.CHANGES} changes are made one after the other in four collections:
+
+| | median, ms | 95 of 100, ms | latest, ms |
+|---|---|---|---|
+{_lines(late, 0)}
 """
+
+
+def _lines(rows: list[events.Row], digits: int) -> str:
+    return "\n".join(
+        f"| {row.name} | " + " | ".join(f"{figure:.{digits}f}" for figure in row.figures) + " |"
+        for row in rows
+    )
 
 
 def main() -> None:
@@ -261,7 +286,15 @@ def main() -> None:
             for name, figures in operations(bench, size):
                 sys.stdout.write(f"{size:>7,}  {name}: {figures.cpu_ms:.2f} ms\n")
                 rows.append((size, name, figures))
-    REPORT.write_text(report(rows), encoding="utf-8")
+        functions = []
+        for row in events.functions(url, STAGE):
+            sys.stdout.write(f"{row.name}: {row.figures[0]:.2f} ms\n")
+            functions.append(row)
+    late = [
+        events.Row("alone", events.lateness(beside_dead=False)),
+        events.Row("beside one that never answers", events.lateness(beside_dead=True)),
+    ]
+    REPORT.write_text(report(rows, functions, late), encoding="utf-8")
 
 
 if __name__ == "__main__":
