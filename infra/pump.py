@@ -43,8 +43,8 @@ class FunctionOfQueue(NamedTuple):
 
 QUEUES = {
     "purge": FunctionOfQueue(PURGES, 300.0, 1),
-    "deliver": FunctionOfQueue(DELIVERIES, 30.0, 8),
-    "retry": FunctionOfQueue(RETRIES, 30.0, 4),
+    "deliver": FunctionOfQueue(DELIVERIES, 30.0, 32),
+    "retry": FunctionOfQueue(RETRIES, 30.0, 8),
 }
 
 _PAUSE_S = 0.25
@@ -127,6 +127,8 @@ class Pump:
             folder=folder,
         )
         self._queues: dict[str, tuple[str, str]] = {}
+        self._receiving = {function: threading.Lock() for function in of_queues}
+        self._stopping = threading.Event()
         self._ends = math.inf
 
     def check(self) -> None:
@@ -194,18 +196,23 @@ class Pump:
             Exception: what the handler raised.
         """
         url, arn = self._found_queue(function)
+        with self._receiving[function]:  # others would only wait for the same
+            messages = [] if self._stopping.is_set() else self._received(url, wait_s)
+        for message in messages:
+            context = self._context(function, QUEUES[function].timeout_s)
+            self._of_queues[function](queue_event([message], arn), context)
+            self._clients.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return len(messages)
+
+    def _received(self, url: str, wait_s: int) -> list[dict[str, Any]]:
         received = self._clients.sqs.receive_message(
             QueueUrl=url,
             WaitTimeSeconds=wait_s,
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],
         )
-        messages = received.get("Messages", [])
-        for message in messages:
-            context = self._context(function, QUEUES[function].timeout_s)
-            self._of_queues[function](queue_event([message], arn), context)
-            self._clients.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return len(messages)
+        messages: list[dict[str, Any]] = received.get("Messages", [])
+        return messages
 
     def _found_queue(self, function: str) -> tuple[str, str]:
         """URL and ARN of the queue."""
@@ -231,14 +238,16 @@ class Pump:
         At the end what runs is let finish, within seconds, and the stream is emptied: the emulator
         doesn't keep it, as it does the queues.
         """
-        stopping = threading.Event()
         feeds = [("changes", self.pump_changes_once, _PAUSE_S)]
         for function in self._of_queues:
             step = partial(self.pump_queue_once, function, _WAIT_S)
             feeds += [(function, step, 0.0)] * QUEUES[function].at_once
         threads = [
             threading.Thread(
-                target=keep_pumping, args=(name, step, stopping, pause_s), name=name, daemon=True
+                target=keep_pumping,
+                args=(name, step, self._stopping, pause_s),
+                name=name,
+                daemon=True,
             )
             for name, step, pause_s in feeds
         ]
@@ -247,8 +256,9 @@ class Pump:
         try:
             yield
         finally:
-            stopping.set()
+            self._stopping.set()
             self._end(threads)
+            self._stopping = threading.Event()
 
     def _end(self, threads: Sequence[threading.Thread]) -> None:
         self._ends = time.monotonic() + _END_S
