@@ -130,7 +130,7 @@ def log_delivery(
 ) -> None:
     """Log what became of a delivery, and how long the listener took."""
     took = "" if seconds is None else f" ({round(seconds * 1000)} ms)"
-    level = logging.WARNING if is_failure else logging.INFO
+    level = logging.ERROR if is_failure else logging.INFO
     _log.log(level, "%s", _one_line(f"delivery of {event_id} to {listener}: {outcome}{took}"))
 
 

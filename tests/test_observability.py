@@ -374,7 +374,7 @@ def test_what_became_of_a_delivery_is_one_line(lines: Lines) -> None:
     assert [(record.levelno, record.getMessage()) for record in lines.records] == [
         (logging.INFO, "delivery of evt_1 to audit: delivered, attempt 1 (12 ms)"),
         (
-            logging.WARNING,
+            logging.ERROR,
             "delivery of evt_1 to audit: attempt 2 failed: answered\\x0a500 %s",
         ),
     ]

@@ -101,8 +101,10 @@ class Listening:
         try:
             post(event)
         except DeliveryError as error:
-            log_delivery(name, event.id, f"before the commit: {error}", is_failure=True)
-            if kind := _REFUSALS.get(error.status or 0):
+            kind = _REFUSALS.get(error.status or 0)
+            outcome = f"before the commit: {error}"
+            log_delivery(name, event.id, outcome, is_failure=kind is None)
+            if kind is not None:
                 raise ProtocolError(kind, message=f"The listener {name} refuses it.") from error
             raise ProtocolError(BACKEND, headers=retry_after(self._app.settings)) from error
 

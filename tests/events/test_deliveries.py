@@ -457,7 +457,7 @@ def test_failures_are_logged_with_their_time(bench: Bench, logged: list[str]) ->
     bench.clock.now_ms += DAY_MS
     bench.handle(bench.queues.retried())
 
-    told = f"WARNING delivery of {FIRST.event.id} to hook: "
+    told = f"ERROR delivery of {FIRST.event.id} to hook: "
     assert [line.rpartition(" (")[0] for line in logged] == [
         f"{told}attempt 1 failed: answered 500",
         f"{told}given up: answered 500",

@@ -284,9 +284,11 @@ def test_it_refuses_with_400_and_403(
         assert "Retry-After" not in answer.headers
     assert state(plain) == before
     event_id = receiver.told[0]["event_id"]
-    warned = [each.getMessage() for each in log.records if each.levelno == logging.WARNING]
-    assert len(warned) == 3
-    assert warned[0] == (f"delivery of {event_id} to hook: before the commit: answered {status}")
+    told = [each for each in log.records if each.getMessage().startswith("delivery of")]
+    assert [each.levelno for each in told] == [logging.INFO] * 3
+    assert told[0].getMessage() == (
+        f"delivery of {event_id} to hook: before the commit: answered {status}"
+    )
 
 
 @pytest.mark.parametrize(
