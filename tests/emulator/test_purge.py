@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.events.purging import Changes, Purge
+from chalicelib.events.changes import Changes
+from chalicelib.events.purging import Purge
 from chalicelib.events.queues import Queues
 from chalicelib.protocol.messages import JsonObject
 from chalicelib.storage.connection import Deadline, Dynamo
@@ -37,7 +38,7 @@ class Backstage:
         create_queues(clients.sqs, hosts.stage)
         self._dynamo = Dynamo(hosts.connect(), hosts.tables)
         queues = Queues(hosts.stage, REGION, hosts.url)
-        self._changes = Changes(queues)
+        self._changes = Changes(queues, {})
         self._purge = Purge(self._dynamo, queues)
         self.pump = Pump(hosts.stage, self._on_changes, {"purge": self._on_purge}, clients=clients)
         events = self._dynamo._connection.client.meta.events
