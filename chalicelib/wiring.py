@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.api.plugins import Plugins
 from chalicelib.api.service import Service
+from chalicelib.api.subscribers import AfterResourceChanged
 from chalicelib.auth.loading import load_policies
 from chalicelib.observability import configure_logging, log_warning
 from chalicelib.plugins.loading import load_plugins
@@ -58,8 +59,8 @@ def application_from_environment() -> Application:
         log_warning(f"{variable} is no setting of this version, and has no effect")
     if is_chalice_local(os.environ, sys.argv):
         log_warning(
-            "nothing is read from the stream and the queues here: listeners, webhooks and the purge"
-            " don't run; `make serve` runs them"
+            "nothing is read from the stream and the queues here: listeners of what is committed,"
+            " webhooks and the purge don't run; `make serve` runs them"
         )
     region = os.environ.get("AWS_REGION")
     dynamo = Dynamo(connect(region), Tables.of_stage(settings.stage))
@@ -69,7 +70,7 @@ def application_from_environment() -> Application:
         Service(settings, Storage(dynamo), load_policies(settings), plugins),
         partial(_background, settings, plugins, dynamo, region),
     )
-    if settings.event_listeners:
+    if settings.event_listeners or plugins.subscribers.of(AfterResourceChanged):
         application.background  # noqa: B018 - listeners subscribe, or are refused, at the start
     return application
 

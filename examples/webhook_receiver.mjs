@@ -3,6 +3,7 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 
 const key = Buffer.from(process.env.SECRET.replace(/^whsec_/, ""), "base64");
+const MAX_BYTES = 1_000_000; // of an event; only one before the commit may be larger
 
 /** Whether a body was signed with our secret, and just now. */
 function isSigned(headers, body) {
@@ -16,17 +17,30 @@ function isSigned(headers, body) {
   });
 }
 
-createServer(async (request, response) => {
+/** Take an event, and answer. */
+async function take(request, response) {
+  const bytes = Number(request.headers["content-length"] ?? NaN);
+  if (!(bytes <= MAX_BYTES)) {
+    response.writeHead(Number.isNaN(bytes) ? 411 : 413).end();
+    return;
+  }
   const chunks = [];
-  for await (const chunk of request) chunks.push(chunk);
+  for await (const chunk of request) chunks.push(chunk); // fails where the sender goes away
   const body = Buffer.concat(chunks); // as it came: JSON written anew has another signature
   if (!isSigned(request.headers, body)) {
     response.writeHead(401).end();
     return;
   }
-  response.writeHead(204).end(); // soon: put what takes long into a queue of your own
   const event = JSON.parse(body);
-  for (const record of event.impacted_records) {
+  response.writeHead(204).end(); // soon: put what takes long into a queue of your own
+  for (const record of event.impacted_records ?? event.read_records) {
     console.log(event.action, event.uri, JSON.stringify(record));
   }
+}
+
+createServer((request, response) => {
+  take(request, response).catch((error) => {
+    console.error(error.message); // and go on: not caught, it would end the process
+    if (!response.headersSent) response.writeHead(400).end();
+  });
 }).listen(Number(process.env.PORT ?? 9000), "127.0.0.1");

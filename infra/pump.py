@@ -43,8 +43,8 @@ class FunctionOfQueue(NamedTuple):
 
 QUEUES = {
     "purge": FunctionOfQueue(PURGES, 300.0, 1),
-    "deliver": FunctionOfQueue(DELIVERIES, 30.0, 32),
-    "retry": FunctionOfQueue(RETRIES, 30.0, 8),
+    "deliver": FunctionOfQueue(DELIVERIES, 30.0, 64),
+    "retry": FunctionOfQueue(RETRIES, 30.0, 20),
 }
 
 _PAUSE_S = 0.25
@@ -266,7 +266,7 @@ class Pump:
             thread.join(max(0, self._ends - time.monotonic()))
             if thread.is_alive():
                 tell(f"{thread.name} was cut off")
-        if not threads[0].is_alive():
+        if not any(thread.is_alive() for thread in threads if thread.name == "changes"):
             self._empty_stream()
 
     def _empty_stream(self) -> None:
@@ -291,14 +291,14 @@ def keep_pumping(
         try:
             pause_s = 0.0 if step() else idle_pause_s
             failures = 0
-        except Exception as error:  # a handler may raise anything
+        except (Exception, SystemExit) as error:  # a handler may raise anything
             pause_s = min(_FAILURE_PAUSE_S * 2**failures, _LONGEST_PAUSE_S)
             failures = min(failures + 1, 10)
             tell(f"{name} failed, goes on in {pause_s:.0f} s: {in_one_line(error)}")
         stopping.wait(pause_s)
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """What went wrong."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 

@@ -7,8 +7,10 @@ and moves nothing.
 import json
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,12 @@ HIDDEN_S = 600
 
 WAIT_S = 1
 """SQS looks at all of its hosts only where one waits."""
+
+FAILED = "failed, so left: "
+"""Begins the name under which is counted what could not be sent again."""
+
+# Statuses stand for what has no code, as it isn't Lambda that answers: a local emulator.
+_NO_FUNCTION = ("ResourceNotFoundException", "400", "404")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,60 +83,83 @@ class Redelivery:
         self._stage = stage
         self._urls: dict[str, str] = {}
 
-    def run(self, listener: str | None = None, *, shows: bool = False) -> Counter[str]:
+    def run(
+        self,
+        listener: str | None = None,
+        *,
+        shows: bool = False,
+        now_ms: int | None = None,
+        counted: Counter[str] | None = None,
+    ) -> Counter[str]:
         """Send each to where it came from, and then remove it; gives how many of each kind.
 
         What is sent twice, as we were ended in between, does no harm. What stays is counted
-        under a name that begins with "left: ".
+        under a name that begins with "left: ", or with FAILED. What became a dead letter after
+        the start stays, so that there is an end where what we send fails at once.
 
         Args:
             listener: take the deliveries to this one alone; None for everything.
             shows: move nothing.
+            now_ms: the time of the start; None to ask the clock.
+            counted: where to count, for who wants to know it after an error as well.
 
         Raises:
-            BotoCoreError, ClientError: a queue can't be reached.
+            BotoCoreError, ClientError: the dead letters can't be received.
         """
-        counted: Counter[str] = Counter()
-        for message in self._messages():
-            letter = DeadLetter.of(message["Body"])
-            is_wanted = listener is None or letter.what == f"delivery to {listener}"
-            if letter.message is None or not is_wanted or shows:
-                counted[f"left: {letter.what}"] += 1
-                continue
-            self._send(letter)
-            self._sqs.delete_message(
-                QueueUrl=self._url(DEAD_LETTERS), ReceiptHandle=message["ReceiptHandle"]
-            )
-            counted[letter.what] += 1
-        return counted
-
-    def _messages(self) -> Iterator[dict[str, Any]]:
-        """All messages, each once. At the end those that are left are there for others again."""
-        url = self._url(DEAD_LETTERS)
+        start_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+        counted = Counter() if counted is None else counted
         handles: dict[str, str] = {}
         try:
-            while messages := self._sqs.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=10,
-                VisibilityTimeout=HIDDEN_S,
-                WaitTimeSeconds=WAIT_S,
-            ).get("Messages"):
-                for message in messages:
-                    is_known = message["MessageId"] in handles
-                    handles[message["MessageId"]] = message["ReceiptHandle"]
-                    if not is_known:
-                        yield message
+            for message in self._messages(handles):
+                letter = DeadLetter.of(message["Body"])
+                is_wanted = listener is None or letter.what == f"delivery to {listener}"
+                if letter.message is None or not is_wanted or shows:
+                    counted[f"left: {letter.what}"] += 1
+                elif int(message["Attributes"]["SentTimestamp"]) > start_ms:
+                    counted[f"left: {letter.what}, as it came after the start"] += 1
+                else:
+                    counted[self._move(letter, message["ReceiptHandle"])] += 1
         finally:
-            for handle in handles.values():
-                self._show_again(url, handle)
+            self._show_again(handles)
+        return counted
 
-    def _show_again(self, url: str, handle: str) -> None:
+    def _messages(self, handles: dict[str, str]) -> Iterator[dict[str, Any]]:
+        """All messages, each once; `handles` gets the newest handle of each, by its id."""
+        while messages := self._sqs.receive_message(
+            QueueUrl=self._url(DEAD_LETTERS),
+            MaxNumberOfMessages=10,
+            MessageSystemAttributeNames=["SentTimestamp"],
+            VisibilityTimeout=HIDDEN_S,
+            WaitTimeSeconds=WAIT_S,
+        ).get("Messages"):
+            fresh = [message for message in messages if message["MessageId"] not in handles]
+            # All of them before the first is looked at: we may be ended there.
+            handles |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
+            yield from fresh
+
+    def _show_again(self, handles: dict[str, str]) -> None:
+        """Have others receive what is left."""
+        for handle in handles.values():
+            # Where it was removed, or SQS is out of reach, there is nothing to be done.
+            with suppress(BotoCoreError, ClientError):
+                self._sqs.change_message_visibility(
+                    QueueUrl=self._url(DEAD_LETTERS), ReceiptHandle=handle, VisibilityTimeout=0
+                )
+
+    def _move(self, letter: DeadLetter, handle: str) -> str:
+        """Send it and remove it; gives under which name it is counted."""
         try:
-            self._sqs.change_message_visibility(
-                QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0
-            )
-        except ClientError:
-            return  # it was removed
+            self._send(letter)
+            self._sqs.delete_message(QueueUrl=self._url(DEAD_LETTERS), ReceiptHandle=handle)
+        except ClientError as error:
+            why = f"{error.operation_name}: {error.response['Error']['Code']}"
+        except BotoCoreError as error:
+            why = type(error).__name__
+        except RedeliveryError as error:
+            why = str(error)
+        else:
+            return letter.what
+        return f"{FAILED}{letter.what} ({why})"
 
     def _send(self, letter: DeadLetter) -> None:
         if letter.queue is not None:
@@ -137,10 +168,14 @@ class Redelivery:
             )
             return
         # With the code and the listeners that are deployed now.
-        answer = self._functions.invoke(
-            FunctionName=f"kinto-serverless-{self._stage}-changes",
-            Payload=json.dumps({"Records": [letter.message]}),
-        )
+        name = f"kinto-serverless-{self._stage}-changes"
+        payload = json.dumps({"Records": [letter.message]})
+        try:
+            answer = self._functions.invoke(FunctionName=name, Payload=payload)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NO_FUNCTION:
+                raise
+            raise RedeliveryError(f"there is no function {name}") from error
         if "FunctionError" in answer:
             raise RedeliveryError("the function `changes` failed: its log tells why")
 
@@ -156,22 +191,34 @@ class RedeliveryError(Exception):
 
 
 def main(stage: str) -> int:
-    """Send them, and tell how many; gives the exit status."""
-    if not stage:
-        print("kinto-serverless: which stage? make redeliver STAGE=prod", file=sys.stderr)
-        return 1
-    redelivery = Redelivery(boto3.client("sqs"), boto3.client("lambda"), stage)
-    shows = os.environ.get("SHOW") == "1"
+    """Send them, and tell how many; gives the exit status, 1 where one could not be sent."""
+    counted: Counter[str] = Counter()
     try:
-        counted = redelivery.run(os.environ.get("LISTENER") or None, shows=shows)
+        _redeliver(stage, counted)
     except (RedeliveryError, BotoCoreError, ClientError) as error:
         print(f"kinto-serverless: {error}", file=sys.stderr)
         return 1
-    for what, number in sorted(counted.items()):
-        print(f"{number} {what}")
+    finally:  # also what was sent before an error, or Ctrl-C
+        for what, number in sorted(counted.items()):
+            print(f"{number} {what}")
     if not counted:
         print("there are no dead letters")
-    return 0
+    return int(any(what.startswith(FAILED) for what in counted))
+
+
+def _redeliver(stage: str, counted: Counter[str]) -> None:
+    if not stage:
+        raise RedeliveryError("which stage? make redeliver STAGE=prod")
+    shows = _shows()
+    redelivery = Redelivery(boto3.client("sqs"), boto3.client("lambda"), stage)
+    redelivery.run(os.environ.get("LISTENER") or None, shows=shows, counted=counted)
+
+
+def _shows() -> bool:
+    text = os.environ.get("SHOW") or "0"
+    if text not in ("0", "1"):
+        raise RedeliveryError(f"SHOW={text!r} is neither 1 nor 0")
+    return text == "1"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from chalicelib.events.deliveries import (
     LONGEST_DELAY_S,
     MAX_AGE_S,
     MAX_EVENT_BYTES,
-    SPARED_S,
+    SLOW_S,
 )
 from chalicelib.events.outlets import TIMEOUT_S
 from chalicelib.events.webhooks import signed_headers
@@ -181,19 +181,37 @@ def post(port: int, body: bytes, headers: dict[str, str]) -> int:
         connection.close()
 
 
-@pytest.mark.parametrize("language", ["python", "javascript"])
+LANGUAGES = pytest.mark.parametrize("language", ["python", "javascript"])
+
+
+def receiver_in(language: str) -> AbstractContextManager[tuple[int, "subprocess.Popen[str]"]]:
+    if language == "python":
+        return receiver(sys.executable, str(EXAMPLES / "webhook_receiver.py"))
+    return receiver(_node(), str(EXAMPLES / "webhook_receiver.mjs"))
+
+
+def ask(port: int, head: str) -> str:
+    """The first line of the answer to a request that ends after its head; "" if there is none."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(f"POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+        connection.shutdown(socket.SHUT_WR)
+        return connection.makefile(encoding="latin-1").readline()
+
+
+def abort(port: int) -> None:
+    """Begin a request, and be gone."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+
+
+@LANGUAGES
 def test_a_receiver_takes_what_is_signed_and_nothing_else(language: str) -> None:
-    command = (
-        [sys.executable, str(EXAMPLES / "webhook_receiver.py")]
-        if language == "python"
-        else [_node(), str(EXAMPLES / "webhook_receiver.mjs")]
-    )
     (event,) = to_events([operation(KINDS[3], "update", False, None)])
     body = json.dumps(event.to_json()).encode()
     now_s = int(time.time())
     signed = signed_headers(event.id, body, [SECRET], now_s=now_s)
 
-    with receiver(*command) as (port, process):
+    with receiver_in(language) as (port, process):
         assert process.stdout is not None
         refused = [
             post(port, body, {}),
@@ -214,19 +232,61 @@ def test_a_receiver_takes_what_is_signed_and_nothing_else(language: str) -> None
     assert line.startswith(f"update {event.payload['uri']} ")
 
 
+@LANGUAGES
+@pytest.mark.parametrize("action", ["update", READ])
+def test_a_receiver_serves_on_after_an_aborted_request(language: str, action: str) -> None:
+    (event,) = to_events([operation(KINDS[3], action, False, None)])
+    body = json.dumps(event.to_json()).encode()
+    signed = signed_headers(event.id, body, [SECRET], now_s=int(time.time()))
+
+    with receiver_in(language) as (port, process):
+        assert process.stdout is not None
+        abort(port)
+        taken = [post(port, body, signed) for _ in range(2)]
+        lines = [process.stdout.readline() for _ in taken]
+
+    assert taken == [204, 204]
+    assert all(line.startswith(f"{action} {event.payload['uri']} ") for line in lines)
+
+
+@LANGUAGES
+def test_a_receiver_refuses_what_is_too_large_or_of_no_known_size(language: str) -> None:
+    heads = ["Content-Length: 1000001\r\n", "", "Content-Length: -1\r\n", "Content-Length: x\r\n"]
+
+    with receiver_in(language) as (port, process):
+        answers = [ask(port, head) for head in heads]
+        is_serving = process.poll() is None
+
+    assert [answer.split()[1] for answer in answers] == ["413", "411", "400", "400"]
+    assert is_serving
+
+
+@pytest.mark.parametrize("signature", ["v1", "v1,x", "v1,a,b", "é"])
+def test_the_receiver_in_python_refuses_what_is_no_signature(signature: str) -> None:
+    headers = signed_headers("evt_1", b"{}", [SECRET], now_s=int(time.time()))
+
+    with receiver_in("python") as (port, _):
+        refused = [
+            post(port, b"{}", {**headers, "webhook-signature": signature}),
+            post(port, b"\xff", headers),
+        ]
+
+    assert refused == [401, 401]
+
+
 # What it says of numbers
 
 
 def test_the_page_tells_the_numbers_that_are_so() -> None:
     assert (FIRST_DELAY_S, LONGEST_DELAY_S, MAX_AGE_S) == (2, 3600, 24 * 3600)
-    assert (TIMEOUT_S, WAITED_S, SPARED_S, LANES, MAX_EVENT_BYTES) == (10, 5, 30, 32, 900_000)
+    assert (TIMEOUT_S, WAITED_S, SLOW_S, LANES, MAX_EVENT_BYTES) == (10, 5, 2, 16, 900_000)
     for text in (
         "within 10 seconds",
         "within 5 seconds",
-        "at most 32 deliveries",
+        "at most 16 first deliveries",
         "above 900 KB",
         "after about 2 seconds",
         "up to an hour, for a day",
-        "half a minute",
+        "after more than 2 seconds",
     ):
         assert text in PAGE, text

@@ -24,7 +24,6 @@ from chalicelib.protocol.principals import group_of, principals_of
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.settings import Settings
-from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.keyed import Keyed
 from chalicelib.storage.staging import Origin
 from chalicelib.storage.unit_of_work import UnitOfWork
@@ -199,7 +198,7 @@ class Unfinished:
         go_on: stages the next transaction.
     """
 
-    stopped: Callable[[ProtocolError | UnavailableError], Response]
+    stopped: Callable[[Exception], Response]
     go_on: Callable[[Call], "Answer"]
 
 

@@ -128,10 +128,23 @@ class Service:
             stopped = answer.stopped
             try:
                 answer = transaction(answer.go_on)
-            except (ProtocolError, UnavailableError) as error:
-                log_stopped(request, error)
-                return altered(stopped(error), alterations)
+            except Exception as error:
+                if isinstance(error, (ProtocolError, UnavailableError)):
+                    log_stopped(request, error)
+                else:
+                    log_unexpected(request)
+                return self._stopped(request, stopped(error), alterations)
         return answer
+
+    def _stopped(
+        self, request: Request, response: Response, alterations: Sequence[Alteration]
+    ) -> Response:
+        """The answer of what was done, altered if that goes: it can't be taken back."""
+        try:
+            return altered(response, alterations)
+        except Exception:
+            log_unexpected(request)
+            return response
 
     def _call(self, exchange: Exchange, unit: UnitOfWork) -> Call:
         return Call(

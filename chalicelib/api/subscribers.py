@@ -179,9 +179,9 @@ def altered(response: Response, alterations: Iterable[Alteration]) -> Response:
     Raises:
         ProtocolError: REQUEST_TOO_LARGE where no answer can be that large.
     """
-    before = response
+    alterations = [*alterations]
     for alteration in alterations:
         response = alteration(response)
-    if response is not before and answer_bytes(encoded(response.body).encode()) > MAX_ANSWER_BYTES:
+    if alterations and answer_bytes(encoded(response.body).encode()) > MAX_ANSWER_BYTES:
         raise ProtocolError(REQUEST_TOO_LARGE, message="The answer is larger than one can be.")
     return response

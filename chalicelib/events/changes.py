@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chalicelib.events.deliveries import MAX_EVENT_BYTES, delivery_of
 from chalicelib.events.purging import to_messages
-from chalicelib.events.queues import MAX_BATCH_BYTES, Queue, Queues, to_text
+from chalicelib.events.queues import MAX_BATCH_BYTES, InGroup, Queue, Queues, to_text
 from chalicelib.events.stream import StreamRecord, images_of
 from chalicelib.observability import log_failed_record
 from chalicelib.protocol.events import Operation, Selection, to_events
@@ -28,11 +28,13 @@ class Change:
     """What a change of an item leads to.
 
     Attributes:
+        record: that it is in.
         leftovers: what it leaves behind.
         operation: what listeners are told; None where that is nothing.
         text_bytes: what there is to tell, as JSON.
     """
 
+    record: StreamRecord
     leftovers: list[Leftover]
     operation: Operation | None
     text_bytes: int = 0
@@ -51,13 +53,13 @@ def change_in(record: StreamRecord, *, is_told: bool = True) -> Change:
     old, new = images_of(record)
     leftovers = [*leftovers_of(old, new)]
     if not is_told or new is None or not is_object(new):
-        return Change(leftovers, None)
+        return Change(record, leftovers, None)
     before = from_raw(old) if old is not None and is_object(old) else None
     after = from_raw(new)
     size = told_bytes(before, after)
     is_cut = size > MAX_EVENT_BYTES
     operation = operation_of(uri_of(after.key), before, after, cause_from_raw(new), is_cut=is_cut)
-    return Change(leftovers, operation, 0 if is_cut else size)
+    return Change(record, leftovers, operation, 0 if is_cut else size)
 
 
 class Changes:
@@ -81,21 +83,35 @@ class Changes:
         for part in packed(changes, size=lambda change: change.text_bytes, most=MAX_PART_BYTES):
             leftovers = [leftover for change in part for leftover in change.leftovers]
             self._queues.send(Queue.PURGES, to_messages(leftovers))
-            self._tell([change.operation for change in part if change.operation is not None])
+            for deliveries in self._deliveries(part):
+                self._queues.send_in_order(Queue.DELIVERIES, deliveries)
 
     def _read(self, record: StreamRecord) -> Change | None:
         try:
             return change_in(record, is_told=bool(self._listeners))
         except Exception as error:
-            log_failed_record(str(record.get("eventID")), error)
-            self._queues.send(Queue.DEAD_LETTERS, [_dead_letter(record)])
+            self._bury(record, error)
             return None
 
-    def _tell(self, operations: Sequence[Operation]) -> None:
-        for name, selection in self._listeners.items():
-            events = to_events(selection.of(operations))
-            deliveries = (delivery_of(name, event).in_order() for event in events)
-            self._queues.send_in_order(Queue.DELIVERIES, deliveries)
+    def _deliveries(self, part: Sequence[Change]) -> list[list[InGroup]]:
+        """The messages to each listener, in their order."""
+        operations = [change.operation for change in part if change.operation is not None]
+        try:
+            return [
+                [
+                    delivery_of(name, event).in_order()
+                    for event in to_events(selection.of(operations))
+                ]
+                for name, selection in self._listeners.items()
+            ]
+        except Exception as error:  # what we didn't think of mustn't block the stream, either
+            for change in part:
+                self._bury(change.record, error)
+            return []
+
+    def _bury(self, record: StreamRecord, error: Exception) -> None:
+        log_failed_record(str(record.get("eventID")), error)
+        self._queues.send(Queue.DEAD_LETTERS, [_dead_letter(record)])
 
 
 def _dead_letter(record: StreamRecord) -> Any:

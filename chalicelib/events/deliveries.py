@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import ceil
 from random import uniform
 from typing import Any, Final
@@ -27,14 +27,18 @@ MAX_AGE_S: Final = 24 * 60 * 60
 FIRST_DELAY_S: Final = 2
 LONGEST_DELAY_S: Final = 60 * 60
 
-SPARED_S: Final = 30
-"""How long an endpoint that hung is not tried again by the same container."""
+SLOW_S: Final = 2.0
+SPARED_TIMES: Final = 3
+"""A container spares a listener that failed so slowly, for so many times the time that it took.
 
-LANES: Final = 32
+So no listener takes more than a quarter of a container's time without taking events.
+"""
+
+LANES: Final = 16
 """Deliveries to one listener that may be under way at once: its lists share them."""
 
-MAX_STARTS: Final = 3
-"""How often a function may begin with a message that it is killed at."""
+MAX_STARTS: Final = 5
+"""How often a message may be received before it is put aside: a function may be killed at it."""
 
 Receiver = Callable[[Event], Any]
 """Takes an event, or raises."""
@@ -47,7 +51,6 @@ class DeliveryError(Exception):
         status: of its answer; None where there was none.
         retry_after_s: how long it wants to be left alone.
         is_final: whether it never wants this event.
-        took_all_time: whether it hung until the time was over.
     """
 
     def __init__(
@@ -57,14 +60,12 @@ class DeliveryError(Exception):
         status: int | None = None,
         retry_after_s: float | None = None,
         is_final: bool = False,
-        took_all_time: bool = False,
     ) -> None:
         """Say why, without addresses and secrets: it is logged."""
         super().__init__(why)
         self.status = status
         self.retry_after_s = retry_after_s
         self.is_final = is_final
-        self.took_all_time = took_all_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,9 @@ class Delivery:
         Raises:
             ValueError, KeyError, TypeError: there is none.
         """
-        told = {**message}
-        delivery = cls(told.pop("listener"), Event.from_json(told.pop("event")), **told)
+        # Only what this version knows: another one may have written it.
+        known = {field.name: message[field.name] for field in fields(cls) if field.name in message}
+        delivery = cls(**{**known, "event": Event.from_json(message["event"])})
         since_ms = delivery.failing_since_ms
         numbers = (delivery.attempts, 0 if since_ms is None else since_ms, delivery.not_before_ms)
         if not isinstance(delivery.listener, str) or not all(isinstance(it, int) for it in numbers):
@@ -181,19 +183,21 @@ class Deliver:
         elif now_ms < delivery.not_before_ms:
             self._put_off(delivery)
         elif now_ms < min(delivery.ends_ms, self._spared_until_ms.get(delivery.listener, 0)):
-            self._spare(delivery, now_ms)
+            self._spare(delivery)
         else:
             self._attempt(delivery)
 
-    def _spare(self, delivery: Delivery, now_ms: int) -> None:
+    def _spare(self, delivery: Delivery) -> None:
         """Put it off; its day begins, so that it ends even if its turn never comes."""
+        now_ms = self._now_ms()
         if delivery.failing_since_ms is None:
             delivery = replace(delivery, failing_since_ms=now_ms)
-        after_ms = now_ms + round(self._between(SPARED_S, 2 * SPARED_S) * 1000)
+        spared_ms = self._spared_until_ms[delivery.listener] - now_ms
+        after_ms = now_ms + round(self._between(spared_ms, 2 * spared_ms))
         self._put_off(replace(delivery, not_before_ms=int(min(after_ms, delivery.ends_ms))))
 
     def _attempt(self, delivery: Delivery) -> None:
-        started = time.monotonic()
+        started_ms = self._now_ms()
         try:
             receiver = self._receiver_of(delivery.listener)
             if receiver is None:
@@ -201,30 +205,31 @@ class Deliver:
                 raise DeliveryError("no listener has this name")
             receiver(delivery.event)
         except DeliveryError as error:
-            self._failed(delivery, error, started)
+            self._failed(delivery, error, started_ms)
         except SettingsError as error:
             # Without its cause, which may quote options.
-            self._failed(delivery, DeliveryError(str(error)), started)
+            self._failed(delivery, DeliveryError(str(error)), started_ms)
         except Exception as error:
             log_failed_listener(delivery.listener)
-            self._failed(delivery, DeliveryError(type(error).__name__), started)
+            self._failed(delivery, DeliveryError(type(error).__name__), started_ms)
         else:
             log_delivery(
                 delivery.listener,
                 delivery.event.id,
                 f"delivered, attempt {delivery.attempts + 1}",
-                seconds=time.monotonic() - started,
+                seconds=(self._now_ms() - started_ms) / 1000,
             )
 
     def _failed(
-        self, delivery: Delivery, error: DeliveryError, started: float | None = None
+        self, delivery: Delivery, error: DeliveryError, started_ms: int | None = None
     ) -> None:
-        seconds = None if started is None else time.monotonic() - started
         now_ms = self._now_ms()
+        seconds = None if started_ms is None else (now_ms - started_ms) / 1000
         since_ms = delivery.failing_since_ms or now_ms
         ends_ms = since_ms + MAX_AGE_S * 1000
-        if error.took_all_time:
-            self._spared_until_ms[delivery.listener] = now_ms + SPARED_S * 1000
+        if seconds is not None and seconds > SLOW_S:
+            spared_ms = round(SPARED_TIMES * seconds * 1000)
+            self._spared_until_ms[delivery.listener] = now_ms + spared_ms
         after_ms = now_ms + round(self._delay_s(delivery.attempts, error) * 1000)
         failed = Delivery(
             delivery.listener,

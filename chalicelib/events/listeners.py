@@ -102,7 +102,7 @@ def _names(listener: str, option: str, text: str, known: tuple[str, ...]) -> lis
 
 def _uris(listener: str, text: str) -> tuple[str, ...]:
     uris = tuple(split_list(text))
-    is_path = all(re.fullmatch(r"/[A-Za-z0-9_/*-]*", uri) for uri in uris)
+    is_path = all(re.fullmatch(r"/buckets[A-Za-z0-9_/*-]*", uri) for uri in uris)
     _require(is_path, listener, "uris", "a list of paths such as /buckets/blog/*")
     return uris
 

@@ -49,16 +49,7 @@ _NOT_PUBLIC: Final = tuple(
 
 
 class OutboundError(Exception):
-    """No answer came; says why in one line, without the URL's path, query, or any secret.
-
-    Attributes:
-        took_all_time: whether the whole timeout was used up, as a hanging endpoint does.
-    """
-
-    def __init__(self, why: str, *, took_all_time: bool = False) -> None:
-        """Say why."""
-        super().__init__(why)
-        self.took_all_time = took_all_time
+    """No answer came; says why in one line, without the URL's path, query, or any secret."""
 
 
 class ForbiddenAddressError(OutboundError):
@@ -103,7 +94,7 @@ class _Deadline:
         return self._passed() if is_over else OutboundError(why)
 
     def _passed(self) -> OutboundError:
-        return OutboundError(f"takes longer than {self._timeout_s:g} s", took_all_time=True)
+        return OutboundError(f"takes longer than {self._timeout_s:g} s")
 
     @contextmanager
     def tells_failures(self) -> Iterator[None]:
@@ -178,6 +169,15 @@ def post(
             plain, server_hostname=host, do_handshake_on_connect=False
         ) as secured:
             return _exchanged(secured, parts, headers, body, deadline)
+
+
+def is_address(host: str) -> bool:
+    """Whether the host of a URL is an address itself, and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_public(address: str) -> bool:

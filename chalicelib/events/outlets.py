@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 from chalicelib.events.buses import Buses
 from chalicelib.events.deliveries import DeliveryError, Receiver
-from chalicelib.events.outbound import OutboundError, post
+from chalicelib.events.outbound import OutboundError, is_address, is_public, post
 from chalicelib.events.queues import InGroup, Queue, Queues, to_text
 from chalicelib.events.webhooks import secrets_problem, signed_headers
 from chalicelib.protocol.events import Event
-from chalicelib.protocol.urls import problem_of_url
+from chalicelib.protocol.urls import is_loopback, problem_of_url
 from chalicelib.secret_references import SecretError, Secrets, is_reference
 from chalicelib.setting_values import split_list
 from chalicelib.settings import SettingsError, listener_variable
@@ -67,12 +68,20 @@ class Outlets:
             SettingsError: one of them is missing or wrong, or there is another option.
         """
         _check_options(name, options, "url", "secret")
-        url, secret = options.get("url", ""), options.get("secret", "")
-        if problem := problem_of_url(url, allows_loopback=self._allows_loopback):
+        url, secret = _required(name, options, "url"), _required(name, options, "secret")
+        if problem := self._problem_of_url(url):
             raise SettingsError(f"{listener_variable(name, 'url')} {problem}")
         if not any(map(is_reference, split_list(secret))) and (problem := secrets_problem(secret)):
             raise SettingsError(f"{listener_variable(name, 'secret')} is {problem}")
         return partial(self._post, url, secret, timeout_s)
+
+    def _problem_of_url(self, url: str) -> str | None:
+        """Why no event can ever be posted there. What its host leads to is looked at later."""
+        if problem := problem_of_url(url, allows_loopback=self._allows_loopback):
+            return problem
+        host = urlsplit(url).hostname or ""
+        is_ours = self._allows_loopback and is_loopback(host)
+        return None if is_ours or not is_address(host) or is_public(host) else "is not public"
 
     def _post(self, url: str, secret: str, timeout_s: float, event: Event) -> None:
         body = to_text(event.to_json()).encode()
@@ -85,7 +94,7 @@ class Outlets:
                 url, headers, body, timeout_s=timeout_s, allows_loopback=self._allows_loopback
             )
         except OutboundError as error:
-            raise DeliveryError(str(error), took_all_time=error.took_all_time) from error
+            raise DeliveryError(str(error)) from error
         except SecretError as error:
             raise DeliveryError(str(error)) from error
         if not 200 <= answer.status < 300:
@@ -100,10 +109,13 @@ class Outlets:
         """Sends events to `queue`, a name or a URL; else to the stage's own.
 
         Raises:
-            SettingsError: there is another option.
+            SettingsError: there is another option, or the queue can't be one.
         """
         _check_options(name, options, "queue")
-        return partial(self._send, options.get("queue", Queue.EVENTS))
+        queue = options.get("queue", Queue.EVENTS)
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,75}(\.fifo)?|https?://\S+", queue):
+            raise SettingsError(f"{listener_variable(name, 'queue')} is no queue's name or URL")
+        return partial(self._send, queue)
 
     def _send(self, queue: str, event: Event) -> None:
         message = event.to_json()
@@ -123,6 +135,12 @@ class Outlets:
         if not re.fullmatch(r"[A-Za-z0-9._/:-]{1,1600}", bus):
             raise SettingsError(f"{listener_variable(name, 'bus')} is not a bus's name or ARN")
         return partial(self._buses.put, bus)
+
+
+def _required(name: str, options: Mapping[str, str], option: str) -> str:
+    if option not in options:
+        raise SettingsError(f"{listener_variable(name, option)} is not set")
+    return options[option]
 
 
 def _check_options(name: str, options: Mapping[str, str], *known: str) -> None:

@@ -29,6 +29,9 @@ from chalicelib.settings import SettingsError, variable_of
 WAITED_S: Final = 5.0
 """How long a request waits for the answer of a webhook that may refuse it."""
 
+ASKED: Final = "asked_"
+"""The ids of events begin so that may not be committed: receivers can tell them apart."""
+
 _REFUSALS: Final = {kind.status: kind for kind in (INVALID_PARAMETERS, FORBIDDEN)}
 
 
@@ -99,7 +102,7 @@ class Listening:
     def _ask(self, name: str, post: Receiver, event: ResourceChanged) -> None:
         event.call.unit.require_time(WAITED_S)
         try:
-            post(event)
+            post(Event(f"{ASKED}{event.id}", event.payload, event.records))
         except DeliveryError as error:
             kind = _REFUSALS.get(error.status or 0)
             outcome = f"before the commit: {error}"

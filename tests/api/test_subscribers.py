@@ -869,6 +869,23 @@ def test_an_alteration_that_fails_is_a_mistake_and_nothing_written(
     assert state(plain) == before
 
 
+def alters(alteration: Callable[[Response], Response]) -> Act:
+    return lambda event: event.alter_response(alteration)
+
+
+def test_an_answer_altered_in_its_place_is_measured_as_well(dynamo: Dynamo, plain: Client) -> None:
+    def add(answer: Response) -> Response:
+        assert answer.body is not None
+        answer.body["text"] = "x" * 5_500_000
+        return answer
+
+    made(plain)
+    before = state(plain)
+
+    assert_error(serving(dynamo, Ear(act=alters(add))).ask("PUT", OTHER), 413, 113)
+    assert state(plain) == before
+
+
 # Refusals
 
 
@@ -1228,6 +1245,45 @@ def test_it_is_so_where_a_later_one_is_refused(dynamo: Dynamo, plain: Client) ->
     assert answer.body is not None
     assert len(answer.body["data"]) == 2
     assert (answer.status, answer.headers.get("X-Tea")) == (418, "yes")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("mistake", "done"), [("a subscriber", 2), ("an alteration", 4)])
+def test_a_mistake_in_a_later_one_ends_it_with_what_was_done(
+    dynamo: Dynamo, plain: Client, log: Lines, mistake: str, done: int
+) -> None:
+    filled(plain, dynamo, 5)
+
+    def fail(_response: Response) -> Response:
+        raise LookupError
+
+    act = refuses(LookupError()) if mistake == "a subscriber" else alters(fail)
+    client = serving(dynamo, Ear(act=second_time(act)))
+    answer = client.ask("DELETE", RECORDS)
+
+    assert answer.status == 200
+    assert answer.body is not None
+    assert len(answer.body["data"]) == done
+    assert len(body_of(plain.ask("GET", RECORDS))["data"]) == 5 - done
+    assert failures(log)
+
+
+@pytest.mark.usefixtures("small")
+def test_an_alteration_that_can_not_be_made_of_what_was_done_is_passed_over(
+    dynamo: Dynamo, plain: Client
+) -> None:
+    filled(plain, dynamo, 5)
+
+    def fail(_response: Response) -> Response:
+        raise LookupError
+
+    guard = Ear(act=second_time(refuses(ProtocolError(FORBIDDEN))))
+    client = serving(dynamo, all_of(Ear(act=first_time(alters(fail))), guard))
+    answer = client.ask("DELETE", RECORDS)
+
+    assert answer.status == 200
+    assert answer.body is not None
+    assert len(answer.body["data"]) == 2
 
 
 # Reads

@@ -4,7 +4,7 @@ import base64
 import json
 import logging
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import pairwise
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chalicelib.events import changes as changes_module
 from chalicelib.events.changes import MAX_PART_BYTES, Changes, change_in
 from chalicelib.events.deliveries import MAX_EVENT_BYTES, Delivery
 from chalicelib.events.queues import MAX_BATCH_BYTES, Queue, QueueError, Queues, to_text
@@ -1094,6 +1095,24 @@ def calls_for(batch: Sequence[Any]) -> int:
     sqs = FakeSqs()
     changes_of(sqs, LISTENERS).handle(batch)
     return sqs.calls
+
+
+def test_what_nobody_thought_of_goes_to_the_dead_letters_and_blocks_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> Any:
+        raise LookupError("a mistake of ours")
+
+    monkeypatch.setattr(changes_module, "to_events", fail)
+    sqs = FakeSqs()
+
+    changes_of(sqs, LISTENERS).handle(BATCH)
+
+    assert Counter(map(to_text, sqs.of(Queue.DEAD_LETTERS))) == Counter(map(to_text, BATCH))
+    assert sqs.of(Queue.DELIVERIES) == []
+    undisturbed = FakeSqs()
+    changes_of(undisturbed, {}).handle(BATCH)
+    assert left_of(sqs) == left_of(undisturbed)
 
 
 def left_of(sqs: FakeSqs) -> set[str]:

@@ -21,7 +21,8 @@ from chalicelib.events.deliveries import (
     MAX_AGE_S,
     MAX_EVENT_BYTES,
     MAX_STARTS,
-    SPARED_S,
+    SLOW_S,
+    SPARED_TIMES,
     Deliver,
     Delivery,
     DeliveryError,
@@ -85,13 +86,23 @@ class Chance:
 
 @dataclass
 class Hook:
-    """A receiver that keeps what it was told, and fails where it is told to."""
+    """A receiver that keeps what it was told, takes its time, and fails where it is told to."""
 
+    clock: SetClock
     failure: BaseException | None = None
+    takes_ms: int = 0
     told: list[Event] = field(default_factory=list)
+
+    def hangs(self) -> None:
+        self.failure = DeliveryError("takes longer than 10 s")
+        self.takes_ms = HUNG_S * 1000
+
+    def answers(self) -> None:
+        self.failure, self.takes_ms = None, 0
 
     def __call__(self, event: Event) -> None:
         self.told.append(event)
+        self.clock.now_ms += self.takes_ms
         if self.failure:
             raise self.failure
 
@@ -103,9 +114,10 @@ class Bench:
     clock: SetClock = field(default_factory=SetClock)
     chance: Chance = field(default_factory=Chance)
     queues: FakeQueues = field(default_factory=FakeQueues)
-    hooks: dict[str, Hook] = field(default_factory=lambda: {"hook": Hook(), "other": Hook()})
+    hooks: dict[str, Hook] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.hooks |= {name: Hook(self.clock) for name in ("hook", "other")}
         self.start_anew()
 
     def start_anew(self) -> None:
@@ -121,6 +133,8 @@ class Bench:
 
 
 FIRST = delivery_of("hook", event_about())
+HUNG_S = 10
+SPARED_S = SPARED_TIMES * HUNG_S
 
 
 @pytest.fixture
@@ -518,6 +532,12 @@ def test_a_listener_that_is_not_known_yet_is_told_later(bench: Bench) -> None:
     assert letter["event"] == FIRST.event.to_json()
 
 
+def test_what_another_version_has_written_beside_is_passed_over(bench: Bench) -> None:
+    bench.function.handle(to_text({**FIRST.to_message(), "of another version": 1}), 1)
+
+    assert bench.hook.told == [FIRST.event]
+
+
 MESSAGE = FIRST.to_message()
 NO_DELIVERIES = [
     "",
@@ -537,7 +557,6 @@ NO_DELIVERIES = [
     to_text({**MESSAGE, "attempts": None}),
     to_text({**MESSAGE, "failing_since_ms": "now"}),
     to_text({**MESSAGE, "not_before_ms": [1]}),
-    to_text({**MESSAGE, "unknown": 1}),
     to_text({"event_id": "evt_1", "action": "create", "impacted_records": []}),
 ]
 
@@ -624,30 +643,29 @@ def test_what_a_function_is_always_killed_at_ends_after_a_day(bench: Bench) -> N
 # Endpoints that hang
 
 
-HUNG = DeliveryError("takes longer than 10 s", took_all_time=True)
-
-
 def test_an_endpoint_that_hung_is_spared_for_a_while(bench: Bench) -> None:
-    bench.hook.failure = HUNG
+    bench.hook.hangs()
     bench.handle()
     assert bench.queues.retried().attempts == 1
-    bench.hook.failure = None
+    bench.hook.answers()
     second = delivery_of("hook", event_about(2))
 
-    bench.clock.now_ms += SPARED_S * 1000 - 1
     bench.handle(second)
 
     put_off, delay_s = bench.queues.take(Queue.RETRIES)
     assert len(bench.hook.told) == 1
     assert (put_off["attempts"], put_off["event"]) == (0, second.event.to_json())
     assert SPARED_S <= delay_s <= 2 * SPARED_S
+    bench.clock.now_ms += SPARED_S * 1000 - 1
+    bench.handle(second)
+    assert len(bench.hook.told) == 1
     bench.clock.now_ms += 1
     bench.handle(second)
     assert bench.hook.told == [FIRST.event, second.event]
 
 
 def test_others_are_told_while_an_endpoint_is_spared(bench: Bench) -> None:
-    bench.hook.failure = HUNG
+    bench.hook.hangs()
     bench.handle()
 
     bench.handle(replace(FIRST, listener="other"))
@@ -656,7 +674,7 @@ def test_others_are_told_while_an_endpoint_is_spared(bench: Bench) -> None:
 
 
 def test_another_container_tries_for_itself(bench: Bench) -> None:
-    bench.hook.failure = HUNG
+    bench.hook.hangs()
     bench.handle()
 
     bench.start_anew()
@@ -665,8 +683,10 @@ def test_another_container_tries_for_itself(bench: Bench) -> None:
     assert len(bench.hook.told) == 2
 
 
-def test_an_endpoint_that_refuses_at_once_is_not_spared(bench: Bench) -> None:
+@pytest.mark.parametrize("takes_ms", [0, round(SLOW_S * 1000)])
+def test_an_endpoint_that_refuses_soon_is_not_spared(bench: Bench, takes_ms: int) -> None:
     bench.hook.failure = DeliveryError("answered 500")
+    bench.hook.takes_ms = takes_ms
     bench.handle()
 
     bench.handle(delivery_of("hook", event_about(2)))
@@ -674,8 +694,30 @@ def test_an_endpoint_that_refuses_at_once_is_not_spared(bench: Bench) -> None:
     assert len(bench.hook.told) == 2
 
 
+def test_an_endpoint_is_spared_for_three_times_what_it_took(bench: Bench) -> None:
+    bench.hook.failure = DeliveryError("answered 500")
+    bench.hook.takes_ms = 4000
+    bench.handle()
+    bench.queues.take(Queue.RETRIES)
+    bench.chance.share = 0.0
+
+    bench.handle(delivery_of("hook", event_about(2)))
+
+    assert bench.queues.take(Queue.RETRIES)[1] == 12
+
+
+def test_an_endpoint_that_is_slow_but_takes_events_is_not_spared(bench: Bench) -> None:
+    bench.hook.takes_ms = 9000
+
+    bench.handle()
+    bench.handle(delivery_of("hook", event_about(2)))
+
+    assert len(bench.hook.told) == 2
+    assert bench.queues.sent == {}
+
+
 def test_what_is_spared_comes_at_different_times(bench: Bench) -> None:
-    bench.hook.failure = HUNG
+    bench.hook.hangs()
     bench.handle()
     bench.queues.take(Queue.RETRIES)
 
@@ -686,22 +728,23 @@ def test_what_is_spared_comes_at_different_times(bench: Bench) -> None:
 
 
 def test_a_delivery_that_is_always_spared_is_tried_at_the_end_of_its_day(bench: Bench) -> None:
-    bench.hook.failure = HUNG
+    bench.hook.hangs()
     delivery = delivery_of("hook", event_about(2))
+    ends_ms = START_MS + HUNG_S * 1000 + DAY_MS  # it is spared once another one has hung
 
     for _ in range(MAX_AGE_S // SPARED_S):
-        if bench.clock.now_ms < START_MS + DAY_MS:
+        if bench.clock.now_ms < ends_ms:
             bench.handle()  # another one has been quicker
             bench.queues.sent.clear()
         bench.handle(delivery)
         if Queue.DEAD_LETTERS in bench.queues.sent:
             break
         delivery = bench.queues.retried()
-        assert delivery.not_before_ms <= START_MS + DAY_MS
-        bench.clock.now_ms = delivery.not_before_ms
+        assert delivery.not_before_ms <= ends_ms
+        bench.clock.now_ms = max(bench.clock.now_ms, delivery.not_before_ms)
 
     assert bench.hook.told.count(delivery.event) == 1
-    assert bench.clock.now_ms == START_MS + DAY_MS
+    assert bench.clock.now_ms - HUNG_S * 1000 >= ends_ms
     letter, _ = bench.queues.take(Queue.DEAD_LETTERS)
     assert letter["event"] == delivery.event.to_json()
 
@@ -877,7 +920,7 @@ class ModelOfSqs(Queues):
 
 FAILURES = {
     Fate.REFUSED: DeliveryError("answered 500", status=500),
-    Fate.HANGS: HUNG,
+    Fate.HANGS: DeliveryError("takes longer than 10 s"),
     Fate.GONE: DeliveryError("answered 410", is_final=True),
     Fate.BREAKS: ValueError("a mistake"),
     Fate.KILLED_BEFORE: Killed(),
@@ -894,7 +937,8 @@ def then(values: list[Any], last: Any) -> Iterator[Any]:
 class Receivers:
     """One receiver, whose attempts have fates."""
 
-    def __init__(self, fates: Iterator[Fate]) -> None:
+    def __init__(self, clock: SetClock, fates: Iterator[Fate]) -> None:
+        self._clock = clock
         self._fates = fates
         self.taken: set[str] = set()
 
@@ -902,6 +946,8 @@ class Receivers:
         fate = next(self._fates)
         if fate in (Fate.TAKEN, Fate.KILLED_AFTER):
             self.taken.add(event.id)
+        if fate is Fate.HANGS:
+            self._clock.now_ms += HUNG_S * 1000
         if fate is not Fate.TAKEN:
             raise FAILURES[fate]
 
@@ -941,7 +987,7 @@ def test_every_delivery_ends_delivered_or_as_a_dead_letter_that_can_be_replayed(
 ) -> None:
     clock = SetClock()
     sqs = ModelOfSqs(clock, then(losses, Loss.NONE))
-    receiver = Receivers(then(fates, last))
+    receiver = Receivers(clock, then(fates, last))
     events = [event_about(each) for each in range(number)]
     for event in events:
         sqs.put(Queue.DELIVERIES, to_text(delivery_of("hook", event).to_message()))

@@ -170,6 +170,14 @@ def test_what_is_neither_a_name_nor_a_path_is_refused(names: str) -> None:
     )
 
 
+@pytest.mark.parametrize("uri", ["/v1/buckets/*", "buckets/blog", "/", "/groups/*", "*"])
+def test_what_no_address_can_match_is_refused(uri: str) -> None:
+    with pytest.raises(
+        SettingsError, match="KINTO_EVENT_LISTENERS_SQS_URIS is not a list of paths"
+    ):
+        listeners("sqs", sqs_uris=uri)
+
+
 # What each wants to hear of
 
 

@@ -366,7 +366,8 @@ def test_chalice_local_tells_what_it_does_not_do(emulator_url: str) -> None:
     assert status == 200, lines
     [told] = [line for line in lines if UNREAD in line]
     assert told == (
-        f"{UNREAD}: listeners, webhooks and the purge don't run; `make serve` runs them\n"
+        f"{UNREAD}: listeners of what is committed, webhooks and the purge don't run;"
+        " `make serve` runs them\n"
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from chalicelib.api.addresses import Needs
 from chalicelib.api.calls import Answer, Call, Unfinished
 from chalicelib.api.plugins import Plugins
-from chalicelib.api.subscribers import ResourceChanged, ServerFlushed
+from chalicelib.api.subscribers import AfterResourceChanged, ResourceChanged, ServerFlushed
 from chalicelib.auth.policies import Policy, PolicyUnavailableError
 from chalicelib.plugins.loading import BY_KINTOS_NAME, load_plugins
 from chalicelib.protocol.errors import MISSING_RESOURCE, Problem, ProtocolError, invalid
@@ -658,6 +658,19 @@ def test_what_has_no_name_of_its_own_can_subscribe() -> None:
     app.add_subscriber(partial(print, "x"), ResourceChanged)
 
     assert [each.name for each in app.subscribers.of(ResourceChanged)] == ["functools.partial"]
+
+
+def test_two_subscribers_of_one_name_are_refused_at_the_start(
+    plugin: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def include(app: Plugins) -> None:
+        for _ in range(2):
+            app.add_subscriber(print, AfterResourceChanged, name="same")
+
+    monkeypatch.setenv("KINTO_INCLUDES", plugin(include))
+
+    with pytest.raises(SettingsError, match="KINTO_INCLUDES: two subscribers have the name same"):
+        application_from_environment()
 
 
 def test_subscribers_hear_of_a_flush_in_their_order(dynamo: Dynamo, plugin: Make) -> None:
