@@ -56,7 +56,7 @@ def purge(event: SQSEvent) -> None:
 @app.on_sqs_message(QUEUES[Queue.DELIVERIES], batch_size=1, name="deliver")
 def deliver(event: SQSEvent) -> None:
     """Tell listeners of changes, in the order in which these came."""
-    _deliver(event)
+    _deliver(event, spares=False)
 
 
 @app.on_sqs_message(
@@ -64,13 +64,13 @@ def deliver(event: SQSEvent) -> None:
 )
 def retry(event: SQSEvent) -> None:
     """Tell listeners what they didn't take before."""
-    _deliver(event)
+    _deliver(event, spares=True)
 
 
-def _deliver(event: SQSEvent) -> None:
+def _deliver(event: SQSEvent, *, spares: bool) -> None:
     for message in event:
         starts = int(message.to_dict()["attributes"]["ApproximateReceiveCount"])
-        application.background.deliver.handle(message.body, starts)
+        application.background.deliver.handle(message.body, starts, spares=spares)
 
 
 def _deadline_of(context: Any) -> Deadline:

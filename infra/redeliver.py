@@ -118,7 +118,10 @@ class Redelivery:
                 elif int(message["Attributes"]["SentTimestamp"]) > start_ms:
                     counted[f"left: {letter.what}, as it came after the start"] += 1
                 else:
-                    counted[self._move(letter, message["ReceiptHandle"])] += 1
+                    name = self._move(letter, message["ReceiptHandle"])
+                    counted[name] += 1
+                    if not name.startswith(FAILED):
+                        del handles[message["MessageId"]]
         finally:
             self._show_again(handles)
         return counted
@@ -133,6 +136,8 @@ class Redelivery:
             WaitTimeSeconds=WAIT_S,
         ).get("Messages"):
             fresh = [message for message in messages if message["MessageId"] not in handles]
+            if not fresh:
+                return  # what we have looked at first comes again
             # All of them before the first is looked at: we may be ended there.
             handles |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
             yield from fresh

@@ -294,27 +294,27 @@ def test_a_message_is_handed_over_with_the_time_that_is_left(
     assert answer is None
 
 
-@pytest.mark.parametrize("function", [deliver, retry])
+@pytest.mark.parametrize(("function", "spares"), [(deliver, False), (retry, True)])
 def test_a_delivery_is_handed_over_with_how_often_it_was_received(
-    function: Any, monkeypatch: pytest.MonkeyPatch
+    function: Any, spares: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handled: list[tuple[str, int]] = []
+    handled: list[tuple[str, int, bool]] = []
     monkeypatch.setattr(
         application.background.deliver,
         "handle",
-        lambda message, starts: handled.append((message, starts)),
+        lambda message, starts, *, spares: handled.append((message, starts, spares)),
     )
     message = {"messageId": "1", "receiptHandle": "2", "body": '{"listener":"hook"}'}
     attributes = {"ApproximateReceiveCount": "3", "SentTimestamp": "1700000000000"}
 
     answer = function({"Records": [{**message, "attributes": attributes}]}, context(30))
 
-    assert handled == [('{"listener":"hook"}', 3)]
+    assert handled == [('{"listener":"hook"}', 3, spares)]
     assert answer is None
 
 
 def test_what_a_function_of_a_queue_raises_reaches_lambda(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_message: str, _starts: int) -> None:
+    def fail(_message: str, _starts: int, *, spares: bool) -> None:
         raise OSError("no queue")
 
     monkeypatch.setattr(application.background.deliver, "handle", fail)

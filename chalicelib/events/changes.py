@@ -81,10 +81,7 @@ class Changes:
         """
         changes = (change for record in records if (change := self._read(record)) is not None)
         for part in packed(changes, size=lambda change: change.text_bytes, most=MAX_PART_BYTES):
-            leftovers = [leftover for change in part for leftover in change.leftovers]
-            self._queues.send(Queue.PURGES, to_messages(leftovers))
-            for deliveries in self._deliveries(part):
-                self._queues.send_in_order(Queue.DELIVERIES, deliveries)
+            self._queue(part)
 
     def _read(self, record: StreamRecord) -> Change | None:
         try:
@@ -93,21 +90,32 @@ class Changes:
             self._bury(record, error)
             return None
 
+    def _queue(self, part: Sequence[Change]) -> None:
+        """Queue what these lead to; of what we didn't think of, what doesn't go is a dead letter.
+
+        It mustn't block the stream, either.
+        """
+        try:
+            purges = [*to_messages(left for change in part for left in change.leftovers)]
+            deliveries = self._deliveries(part)
+        except Exception as error:
+            if len(part) > 1:
+                for change in part:
+                    self._queue([change])
+            else:
+                self._bury(part[0].record, error)
+            return
+        self._queues.send(Queue.PURGES, purges)
+        for of_listener in deliveries:
+            self._queues.send_in_order(Queue.DELIVERIES, of_listener)
+
     def _deliveries(self, part: Sequence[Change]) -> list[list[InGroup]]:
         """The messages to each listener, in their order."""
         operations = [change.operation for change in part if change.operation is not None]
-        try:
-            return [
-                [
-                    delivery_of(name, event).in_order()
-                    for event in to_events(selection.of(operations))
-                ]
-                for name, selection in self._listeners.items()
-            ]
-        except Exception as error:  # what we didn't think of mustn't block the stream, either
-            for change in part:
-                self._bury(change.record, error)
-            return []
+        return [
+            [delivery_of(name, event).in_order() for event in to_events(selection.of(operations))]
+            for name, selection in self._listeners.items()
+        ]
 
     def _bury(self, record: StreamRecord, error: Exception) -> None:
         log_failed_record(str(record.get("eventID")), error)

@@ -4,10 +4,9 @@ Rule: `docs/webhooks.md`, "Retries".
 """
 
 import json
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from math import ceil
 from random import uniform
 from typing import Any, Final
@@ -29,15 +28,16 @@ LONGEST_DELAY_S: Final = 60 * 60
 
 SLOW_S: Final = 2.0
 SPARED_TIMES: Final = 3
-"""A container spares a listener that failed so slowly, for so many times the time that it took.
+"""Retries spare a listener that failed so slowly, for so many times the time that it took.
 
-So no listener takes more than a quarter of a container's time without taking events.
+All listeners share the containers for retries: so none takes more than a quarter of the time of
+one without taking events. First attempts don't, as each listener has lanes of its own.
 """
 
 LANES: Final = 16
 """Deliveries to one listener that may be under way at once: its lists share them."""
 
-MAX_STARTS: Final = 5
+MAX_STARTS: Final = 3
 """How often a message may be received before it is put aside: a function may be killed at it."""
 
 Receiver = Callable[[Event], Any]
@@ -76,8 +76,7 @@ class Delivery:
         listener: its name.
         event: what it is to be told.
         attempts: that have failed.
-        failing_since_ms: the time of the first of these, or from which its listener was spared;
-            None before.
+        failing_since_ms: the time of the first of these; None before.
         not_before_ms: when it may be tried again.
         error: why the last attempt failed.
     """
@@ -116,12 +115,6 @@ class Delivery:
         if not isinstance(delivery.listener, str) or not all(isinstance(it, int) for it in numbers):
             raise TypeError("a name or a number is something else")
         return delivery
-
-    @property
-    def ends_ms(self) -> float:
-        """From when on it is not tried again."""
-        since_ms = self.failing_since_ms
-        return math.inf if since_ms is None else since_ms + MAX_AGE_S * 1000
 
     def in_order(self) -> InGroup:
         """The message of a first attempt, behind those of the same list that were sent before."""
@@ -162,12 +155,13 @@ class Deliver:
         self._between = between
         self._spared_until_ms: dict[str, int] = {}
 
-    def handle(self, message: str, starts: int) -> None:
+    def handle(self, message: str, starts: int, *, spares: bool = False) -> None:
         """Tell a listener of an event; if that fails, queue it to be told later.
 
         Args:
             message: of the queue.
             starts: how often this message was received, this time included.
+            spares: whether it fails without an attempt where the listener kept us waiting.
 
         Raises:
             Exception: a queue can't be reached; the message is to be received again.
@@ -182,19 +176,10 @@ class Deliver:
             self._failed(delivery, DeliveryError("the function did not get to the end"))
         elif now_ms < delivery.not_before_ms:
             self._put_off(delivery)
-        elif now_ms < min(delivery.ends_ms, self._spared_until_ms.get(delivery.listener, 0)):
-            self._spare(delivery)
+        elif spares and now_ms < self._spared_until_ms.get(delivery.listener, 0):
+            self._failed(delivery, DeliveryError("spared, as it kept others waiting"))
         else:
             self._attempt(delivery)
-
-    def _spare(self, delivery: Delivery) -> None:
-        """Put it off; its day begins, so that it ends even if its turn never comes."""
-        now_ms = self._now_ms()
-        if delivery.failing_since_ms is None:
-            delivery = replace(delivery, failing_since_ms=now_ms)
-        spared_ms = self._spared_until_ms[delivery.listener] - now_ms
-        after_ms = now_ms + round(self._between(spared_ms, 2 * spared_ms))
-        self._put_off(replace(delivery, not_before_ms=int(min(after_ms, delivery.ends_ms))))
 
     def _attempt(self, delivery: Delivery) -> None:
         started_ms = self._now_ms()
@@ -213,6 +198,7 @@ class Deliver:
             log_failed_listener(delivery.listener)
             self._failed(delivery, DeliveryError(type(error).__name__), started_ms)
         else:
+            self._spared_until_ms.pop(delivery.listener, None)
             log_delivery(
                 delivery.listener,
                 delivery.event.id,

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from typing import Final
 
 from chalicelib.api.calls import Answer, Call, Unfinished
 from chalicelib.api.plugins import Plugins
-from chalicelib.api.refusals import unavailable
+from chalicelib.api.refusals import unavailable, unexpected
+from chalicelib.protocol.errors import ProtocolError
 from chalicelib.protocol.kinds import BUCKET, children
 from chalicelib.protocol.messages import Response
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage.connection import MAX_ACTIONS
+from chalicelib.storage.failures import UnavailableError
 
 BUCKETS: Final = ListUri(BUCKET, ())
 
@@ -66,6 +69,12 @@ class _Flush:
         if not self.more:
             call.unit.afterwards(self.app.subscribers.notify_flushed)
             return Response(202, {})
-        stopped = unavailable(call.settings, may_repeat=True)
         following = _Flush(self.app, chain(self.more, self.stored))
-        return Unfinished(lambda _error: stopped, following.go_on)
+        return Unfinished(partial(_stopped, call), following.go_on)
+
+
+def _stopped(call: Call, error: Exception) -> Response:
+    """Asking again goes on, unless it is a mistake of ours."""
+    if isinstance(error, (ProtocolError, UnavailableError)):
+        return unavailable(call.settings, may_repeat=True)
+    return unexpected(call.settings)

@@ -26,6 +26,7 @@ from chalicelib.protocol.events import (
     Impact,
     Operation,
     Selection,
+    to_events,
 )
 from chalicelib.protocol.kinds import RECORD
 from chalicelib.protocol.messages import JsonObject
@@ -1110,9 +1111,41 @@ def test_what_nobody_thought_of_goes_to_the_dead_letters_and_blocks_nothing(
 
     assert Counter(map(to_text, sqs.of(Queue.DEAD_LETTERS))) == Counter(map(to_text, BATCH))
     assert sqs.of(Queue.DELIVERIES) == []
+    assert left_of(sqs) == set()  # it is in the dead letters, too
+
+
+def test_where_one_change_can_not_be_told_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    poison = change_in(BATCH[0]).operation
+    assert poison is not None
+    merge = to_events
+
+    def fail(operations: Iterable[Operation]) -> list[Event]:
+        operations = [*operations]
+        if poison in operations:
+            raise LookupError("a mistake of ours")
+        return merge(operations)
+
+    monkeypatch.setattr(changes_module, "to_events", fail)
+    sqs = FakeSqs()
+
+    changes_of(sqs, {"all": Selection()}).handle(BATCH)
+
+    letters = sqs.of(Queue.DEAD_LETTERS)
+    assert to_text(BATCH[0]) in map(to_text, letters)
     undisturbed = FakeSqs()
-    changes_of(undisturbed, {}).handle(BATCH)
-    assert left_of(sqs) == left_of(undisturbed)
+    changes_of(undisturbed, {"all": Selection()}).handle(BATCH[1:])
+    assert len(letters) == len(undisturbed.of(Queue.DEAD_LETTERS)) + 1
+    assert told_by(sqs) == told_by(undisturbed)
+
+
+def told_by(sqs: FakeSqs) -> set[tuple[str, int]]:
+    """All changes that are told, however they are grouped."""
+    records = [
+        record.get("new") or record.get("old") or record
+        for message in sqs.of(Queue.DELIVERIES)
+        for record in message["event"]["impacted_records"]
+    ]
+    return {(record["id"], record["last_modified"]) for record in records}
 
 
 def left_of(sqs: FakeSqs) -> set[str]:

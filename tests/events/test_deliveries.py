@@ -127,9 +127,12 @@ class Bench:
     def hook(self) -> Hook:
         return self.hooks["hook"]
 
-    def handle(self, delivery: Delivery | None = None, *, starts: int = 1) -> None:
+    def handle(
+        self, delivery: Delivery | None = None, *, starts: int = 1, spares: bool = False
+    ) -> None:
         """Hand over a delivery, by default the first one of an event to the hook."""
-        self.function.handle(to_text((delivery or FIRST).to_message()), starts)
+        message = to_text((delivery or FIRST).to_message())
+        self.function.handle(message, starts, spares=spares)
 
 
 FIRST = delivery_of("hook", event_about())
@@ -643,42 +646,83 @@ def test_what_a_function_is_always_killed_at_ends_after_a_day(bench: Bench) -> N
 # Endpoints that hang
 
 
-def test_an_endpoint_that_hung_is_spared_for_a_while(bench: Bench) -> None:
+def test_retries_spare_an_endpoint_that_hung_for_a_while(bench: Bench) -> None:
     bench.hook.hangs()
-    bench.handle()
+    bench.handle(spares=True)
     assert bench.queues.retried().attempts == 1
     bench.hook.answers()
     second = delivery_of("hook", event_about(2))
 
-    bench.handle(second)
+    bench.clock.now_ms += SPARED_S * 1000 - 1
+    bench.handle(second, spares=True)
 
     put_off, delay_s = bench.queues.take(Queue.RETRIES)
     assert len(bench.hook.told) == 1
-    assert (put_off["attempts"], put_off["event"]) == (0, second.event.to_json())
-    assert SPARED_S <= delay_s <= 2 * SPARED_S
-    bench.clock.now_ms += SPARED_S * 1000 - 1
-    bench.handle(second)
-    assert len(bench.hook.told) == 1
+    assert (put_off["attempts"], put_off["event"]) == (1, second.event.to_json())
+    assert put_off["error"] == "spared, as it kept others waiting"
+    assert FIRST_DELAY_S / 2 <= delay_s <= FIRST_DELAY_S
     bench.clock.now_ms += 1
-    bench.handle(second)
+    bench.handle(second, spares=True)
     assert bench.hook.told == [FIRST.event, second.event]
+
+
+def test_first_attempts_spare_nobody(bench: Bench) -> None:
+    bench.hook.hangs()
+    bench.handle()
+
+    bench.handle(delivery_of("hook", event_about(2)))
+
+    assert len(bench.hook.told) == 2
+
+
+def test_what_is_spared_waits_longer_each_time_and_ends_with_its_day(bench: Bench) -> None:
+    bench.hook.hangs()
+    bench.handle(spares=True)
+    delivery = bench.queues.retried()
+    delays = []
+    while bench.clock.now_ms < (delivery.failing_since_ms or 0) + DAY_MS:
+        delays.append(delivery.not_before_ms - bench.clock.now_ms)
+        bench.clock.now_ms = delivery.not_before_ms
+        bench.handle(delivery_of("hook", event_about(2)))  # one hangs, so the others are spared
+        bench.queues.sent.clear()
+        bench.handle(delivery, spares=True)
+        if Queue.DEAD_LETTERS in bench.queues.sent:
+            break
+        delivery = bench.queues.retried()
+
+    letter, _ = bench.queues.take(Queue.DEAD_LETTERS)
+    assert letter["event"] == FIRST.event.to_json()
+    assert bench.hook.told.count(FIRST.event) == 1
+    assert len(delays) < 60
+    assert sorted(delays[:10]) == delays[:10]
+
+
+def test_an_endpoint_that_takes_an_event_is_spared_no_more(bench: Bench) -> None:
+    bench.hook.hangs()
+    bench.handle(spares=True)
+    bench.hook.answers()
+    bench.handle(delivery_of("hook", event_about(2)))
+
+    bench.handle(delivery_of("hook", event_about(3)), spares=True)
+
+    assert len(bench.hook.told) == 3
 
 
 def test_others_are_told_while_an_endpoint_is_spared(bench: Bench) -> None:
     bench.hook.hangs()
-    bench.handle()
+    bench.handle(spares=True)
 
-    bench.handle(replace(FIRST, listener="other"))
+    bench.handle(replace(FIRST, listener="other"), spares=True)
 
     assert bench.hooks["other"].told == [FIRST.event]
 
 
 def test_another_container_tries_for_itself(bench: Bench) -> None:
     bench.hook.hangs()
-    bench.handle()
+    bench.handle(spares=True)
 
     bench.start_anew()
-    bench.handle()
+    bench.handle(spares=True)
 
     assert len(bench.hook.told) == 2
 
@@ -687,66 +731,21 @@ def test_another_container_tries_for_itself(bench: Bench) -> None:
 def test_an_endpoint_that_refuses_soon_is_not_spared(bench: Bench, takes_ms: int) -> None:
     bench.hook.failure = DeliveryError("answered 500")
     bench.hook.takes_ms = takes_ms
-    bench.handle()
+    bench.handle(spares=True)
 
-    bench.handle(delivery_of("hook", event_about(2)))
+    bench.handle(delivery_of("hook", event_about(2)), spares=True)
 
     assert len(bench.hook.told) == 2
-
-
-def test_an_endpoint_is_spared_for_three_times_what_it_took(bench: Bench) -> None:
-    bench.hook.failure = DeliveryError("answered 500")
-    bench.hook.takes_ms = 4000
-    bench.handle()
-    bench.queues.take(Queue.RETRIES)
-    bench.chance.share = 0.0
-
-    bench.handle(delivery_of("hook", event_about(2)))
-
-    assert bench.queues.take(Queue.RETRIES)[1] == 12
 
 
 def test_an_endpoint_that_is_slow_but_takes_events_is_not_spared(bench: Bench) -> None:
     bench.hook.takes_ms = 9000
 
-    bench.handle()
-    bench.handle(delivery_of("hook", event_about(2)))
+    bench.handle(spares=True)
+    bench.handle(delivery_of("hook", event_about(2)), spares=True)
 
     assert len(bench.hook.told) == 2
     assert bench.queues.sent == {}
-
-
-def test_what_is_spared_comes_at_different_times(bench: Bench) -> None:
-    bench.hook.hangs()
-    bench.handle()
-    bench.queues.take(Queue.RETRIES)
-
-    for bench.chance.share in (0.0, 1.0):
-        bench.handle(delivery_of("hook", event_about(2)))
-
-    assert [delay_s for _, delay_s in bench.queues.sent[Queue.RETRIES]] == [SPARED_S, 2 * SPARED_S]
-
-
-def test_a_delivery_that_is_always_spared_is_tried_at_the_end_of_its_day(bench: Bench) -> None:
-    bench.hook.hangs()
-    delivery = delivery_of("hook", event_about(2))
-    ends_ms = START_MS + HUNG_S * 1000 + DAY_MS  # it is spared once another one has hung
-
-    for _ in range(MAX_AGE_S // SPARED_S):
-        if bench.clock.now_ms < ends_ms:
-            bench.handle()  # another one has been quicker
-            bench.queues.sent.clear()
-        bench.handle(delivery)
-        if Queue.DEAD_LETTERS in bench.queues.sent:
-            break
-        delivery = bench.queues.retried()
-        assert delivery.not_before_ms <= ends_ms
-        bench.clock.now_ms = max(bench.clock.now_ms, delivery.not_before_ms)
-
-    assert bench.hook.told.count(delivery.event) == 1
-    assert bench.clock.now_ms - HUNG_S * 1000 >= ends_ms
-    letter, _ = bench.queues.take(Queue.DEAD_LETTERS)
-    assert letter["event"] == delivery.event.to_json()
 
 
 # Queues out of reach
@@ -960,7 +959,8 @@ def work_off(sqs: ModelOfSqs, container: Callable[[], Deliver]) -> Iterator[None
             return
         message = sqs.receive()
         try:
-            function.handle(message.body, message.starts)
+            spares = message.queue is Queue.RETRIES
+            function.handle(message.body, message.starts, spares=spares)
         except Killed:
             function = container()
             sqs.give_back(message)

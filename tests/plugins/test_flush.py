@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from chalicelib.api.plugins import Plugins
 from chalicelib.api.service import Service
 from chalicelib.api.subscribers import ServerFlushed
 from chalicelib.plugins import flush as flushing
+from chalicelib.protocol.errors import BACKEND, ProtocolError
+from chalicelib.settings import Settings
 from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.keys import clock_key
 from tests.api.places import (
     BUCKET,
@@ -636,3 +640,22 @@ def test_nobody_hears_of_what_is_refused(ours: Client, dynamo: Dynamo) -> None:
     for client, method in ((ours, "GET"), (readonly, "POST"), (disabled, "POST")):
         assert client.ask(method, FLUSH).status in (404, 405)
     assert HEARD == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (UnavailableError(may_repeat=True), 503, "3"),
+        (UnavailableError(may_repeat=False), 503, "3"),
+        (ProtocolError(BACKEND), 503, "3"),
+        (LookupError("a mistake of ours"), 500, None),
+    ],
+)
+def test_asking_again_goes_on_unless_it_was_a_mistake_of_ours(
+    error: Exception, status: int, retry_after: str | None
+) -> None:
+    call: Any = SimpleNamespace(settings=Settings())
+
+    answer = flushing._stopped(call, error)
+
+    assert (answer.status, answer.headers.get("Retry-After")) == (status, retry_after)
