@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from chalicelib.aws_clients import client_of
+
 KEPT_S: Final = 300.0
 """How long a value is used before it is looked up again: a rotation is taken over by then."""
 
@@ -99,14 +101,8 @@ class Secrets:
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
-            import botocore.session
-            from botocore.config import Config
-
             # Two of them leave time for what they are for, in a function that has 30 s.
-            config = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2})
-            region, endpoint_url = self._where
-            # Sessions are not shared by threads, clients are.
-            self._clients[service] = botocore.session.get_session().create_client(
-                service, region, endpoint_url=endpoint_url, config=config
+            self._clients[service] = client_of(
+                service, *self._where, connect_s=1, read_s=2, attempts=2
             )
         return self._clients[service]

@@ -5,7 +5,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -266,7 +266,8 @@ class Settings:
             if names := field.metadata.get("of"):
                 them = values.get(names, getattr(cls, names))
                 prefix = field.metadata["prefix"]
-                values[field.name] = _read_options(prefix, map(listener_name, them), environment)
+                named = [*map(listener_name, them)]
+                values[field.name] = _read_options(prefix, named, environment)
         return cls(**values)
 
     @cached_property
@@ -394,11 +395,10 @@ def _read_by_name(ending: str, environment: Mapping[str, str]) -> Mapping[str, i
 
 
 def _read_options(
-    prefix: str, names: Iterable[str], environment: Mapping[str, str]
+    prefix: str, names: Collection[str], environment: Mapping[str, str]
 ) -> Mapping[str, Mapping[str, str]]:
     """The options that are set, by name; their values are never shown."""
     options: dict[str, dict[str, str]] = {}
-    names = [*names]
     for variable, text in environment.items():
         found = _option_of(prefix, names, variable)
         if found is None or text == "":

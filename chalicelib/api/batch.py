@@ -10,12 +10,11 @@ from urllib.parse import unquote
 from chalicelib.api.calls import Answer, Call, Unfinished
 from chalicelib.api.exchanges import Exchange, Stage
 from chalicelib.api.headers import CONTENT_TYPE
-from chalicelib.api.refusals import refusal, unavailable, unexpected
+from chalicelib.api.refusals import refusal, stopped_by
 from chalicelib.observability import log_subrequest
 from chalicelib.protocol.batches import parse_batch
 from chalicelib.protocol.errors import BACKEND, REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.protocol.messages import JsonObject, Request, Response, encoded
-from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.items import MAX_ANSWER_BYTES, answer_bytes
 
 _REDIRECT: Final = HTTPStatus.TEMPORARY_REDIRECT
@@ -78,9 +77,7 @@ def _stopped(call: Call, error: Exception) -> Response:
     """The answer where requests before were stored on their own, and so are not to be repeated."""
     if isinstance(error, ProtocolError) and error.kind is not BACKEND:
         return refusal(error)
-    if isinstance(error, (ProtocolError, UnavailableError)):
-        return unavailable(call.settings, may_repeat=False)
-    return unexpected(call.settings)
+    return stopped_by(error, call.settings, may_repeat=False)
 
 
 def _load_for(exchanges: Iterable[Exchange], call: Call) -> None:

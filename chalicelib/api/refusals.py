@@ -9,6 +9,7 @@ from chalicelib.api.headers import retry_after, validators
 from chalicelib.protocol.errors import BACKEND, MISSING_AUTH_TOKEN, UNDEFINED, ProtocolError
 from chalicelib.protocol.messages import JsonObject, Response
 from chalicelib.settings import Settings
+from chalicelib.storage.failures import UnavailableError
 
 
 def refusal(error: ProtocolError, *, challenges: Sequence[str] = ()) -> Response:
@@ -36,6 +37,13 @@ def unavailable(settings: Settings, *, may_repeat: bool) -> Response:
     """503. With Retry-After only if nothing was carried out: clients repeat what has one."""
     headers = retry_after(settings) if may_repeat else {}
     return refusal(ProtocolError(BACKEND, headers=headers))
+
+
+def stopped_by(error: Exception, settings: Settings, *, may_repeat: bool) -> Response:
+    """The answer of what several transactions have begun, and this has ended in between."""
+    if isinstance(error, (ProtocolError, UnavailableError)):
+        return unavailable(settings, may_repeat=may_repeat)
+    return unexpected(settings)
 
 
 def unexpected(settings: Settings) -> Response:

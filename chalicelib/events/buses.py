@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chalicelib.aws_clients import client_of
 from chalicelib.events.queues import to_text
 from chalicelib.protocol.events import READ, Event
 
@@ -41,11 +42,5 @@ class Buses:
     @property
     def _events(self) -> Any:
         if self._client is None:
-            # Few services have such a listener.
-            import botocore.session
-            from botocore.config import Config
-
-            config = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
-            session = botocore.session.get_session()
-            self._client = session.create_client("events", self._region, config=config)
+            self._client = client_of("events", self._region)
         return self._client

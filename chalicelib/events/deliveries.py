@@ -4,7 +4,6 @@ Rule: `docs/webhooks.md`, "Retries".
 """
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import ceil
@@ -16,6 +15,7 @@ from chalicelib.events.queues import MAX_BATCH_BYTES, MAX_DELAY_S, InGroup, Queu
 from chalicelib.observability import log_delivery, log_failed_listener
 from chalicelib.protocol.events import Event
 from chalicelib.settings import SettingsError
+from chalicelib.storage.transactions import system_now_ms
 
 MAX_EVENT_BYTES: Final = 900_000
 """Of an event in a message; a larger one is truncated."""
@@ -138,7 +138,7 @@ class Deliver:
         receiver_of: Callable[[str], Receiver | None],
         queues: Queues,
         *,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = system_now_ms,
         between: Callable[[float, float], float] = uniform,
     ) -> None:
         """Keep what is needed; nothing is called yet.

@@ -93,9 +93,7 @@ class Outlets:
             answer = post(
                 url, headers, body, timeout_s=timeout_s, allows_loopback=self._allows_loopback
             )
-        except OutboundError as error:
-            raise DeliveryError(str(error)) from error
-        except SecretError as error:
+        except (OutboundError, SecretError) as error:
             raise DeliveryError(str(error)) from error
         if not 200 <= answer.status < 300:
             raise DeliveryError(

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-import botocore.session
-from botocore.config import Config
-
+from chalicelib.aws_clients import client_of
 from chalicelib.storage.packing import packed
 
 MAX_BATCH: Final = 10
@@ -108,12 +106,7 @@ class Queues:
     @property
     def _sqs(self) -> Any:
         if self._client is None:
-            config = Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 3})
-            session = botocore.session.get_session()
-            region, endpoint_url = self._where
-            self._client = session.create_client(
-                "sqs", region, endpoint_url=endpoint_url, config=config
-            )
+            self._client = client_of("sqs", *self._where)
         return self._client
 
     def _url(self, queue: Queue | str) -> str:

@@ -8,13 +8,11 @@ from typing import Final
 
 from chalicelib.api.calls import Answer, Call, Unfinished
 from chalicelib.api.plugins import Plugins
-from chalicelib.api.refusals import unavailable, unexpected
-from chalicelib.protocol.errors import ProtocolError
+from chalicelib.api.refusals import stopped_by
 from chalicelib.protocol.kinds import BUCKET, children
 from chalicelib.protocol.messages import Response
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage.connection import MAX_ACTIONS
-from chalicelib.storage.failures import UnavailableError
 
 BUCKETS: Final = ListUri(BUCKET, ())
 
@@ -75,6 +73,4 @@ class _Flush:
 
 def _stopped(call: Call, error: Exception) -> Response:
     """Asking again goes on, unless it is a mistake of ours."""
-    if isinstance(error, (ProtocolError, UnavailableError)):
-        return unavailable(call.settings, may_repeat=True)
-    return unexpected(call.settings)
+    return stopped_by(error, call.settings, may_repeat=True)

@@ -91,14 +91,15 @@ class Event:
         """The event of operations that are alike, at least one."""
         first = operations[0]
         impacts = [impact for operation in operations for impact in operation.impacts]
-        ids = zip(_kinds_down_to(first.in_list.kind), first.address.ids, strict=False)
+        holders = first.address.ancestors
+        named = holders if isinstance(first.address, ListUri) else (*holders, first.address)
         payload = {
             "timestamp": first.timestamp,
             "action": first.action,
             "uri": str(first.address),
             "user_id": first.user_id,
             "resource_name": first.in_list.kind.name,
-            **{f"{kind.name}_id": id for kind, id in ids},
+            **{f"{uri.kind.name}_id": uri.id for uri in named},
         }
         told = [first.request_id, first.action, str(first.address)]
         told += [f"{impact.uri} {impact.version}" for impact in impacts]
@@ -150,12 +151,8 @@ def _records(payload: JsonObject) -> str:
     return "read_records" if payload["action"] == READ else "impacted_records"
 
 
-def _kinds_down_to(kind: Kind) -> list[Kind]:
-    return [*_above(kind), kind]
-
-
 def _above(kind: Kind) -> list[Kind]:
-    return [] if kind.parent is None else _kinds_down_to(kind.parent)
+    return [] if kind.parent is None else [*_above(kind.parent), kind.parent]
 
 
 def to_events(operations: Iterable[Operation]) -> list[Event]:
