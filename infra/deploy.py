@@ -7,6 +7,7 @@ is written into the stage's variables in between.
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,23 @@ def deploy_data(client: Any, stage: str) -> dict[str, str]:
         "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
         "Parameters": [{"ParameterKey": "Stage", "ParameterValue": stage}],
     }
+    return put_stack(client, arguments, POLLS)
+
+
+def put_stack(client: Any, arguments: dict[str, Any], polls: Mapping[str, float]) -> dict[str, str]:
+    """Create or update a stack, and wait for it; gives its outputs.
+
+    Args:
+        client: of boto3, for CloudFormation.
+        arguments: of both calls.
+        polls: how often it is looked at, as boto3's waiters have it.
+    """
+    name = arguments["StackName"]
     if not _exists(client, name):
         client.create_stack(**arguments)
-        client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=POLLS)
+        client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=polls)
     elif _update(client, arguments):
-        client.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig=POLLS)
+        client.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig=polls)
     stack = client.describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 

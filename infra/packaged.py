@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
 
-from infra.deploy import deploy_data
+from infra.deploy import deploy_data, put_stack
 from infra.emulator import ROOT_KEYS
 
 ROOT = Path(__file__).parents[1]
@@ -156,7 +155,12 @@ def deploy(clients: Clients, stage: str, package: Path, variables: Mapping[str, 
     clients.s3.put_object(Bucket=bucket, Key=TEMPLATE, Body=json.dumps(template))
     name = f"kinto-{stage}-functions"
     url = f"{clients.s3.meta.endpoint_url}/{bucket}/{TEMPLATE}"
-    outputs = _put_stack(clients.cloudformation, name, url)
+    arguments = {
+        "StackName": name,
+        "TemplateURL": url,  # as a body, it has 51,200 bytes at most
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
+    outputs = put_stack(clients.cloudformation, arguments, _POLLS)
     return Deployment(
         stage,
         outputs["RestAPIId"],
@@ -178,33 +182,6 @@ def _create_bucket(client: Any, name: str) -> None:
     place = {"CreateBucketConfiguration": {"LocationConstraint": region}}
     with suppress(client.exceptions.BucketAlreadyOwnedByYou):
         client.create_bucket(Bucket=name, **({} if region == "us-east-1" else place))
-
-
-def _put_stack(client: Any, name: str, template_url: str) -> dict[str, str]:
-    """Create or update a stack, and wait for it; gives its outputs."""
-    arguments = {
-        "StackName": name,
-        "TemplateURL": template_url,  # as a body, it has 51,200 bytes at most
-        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-    }
-    try:
-        client.create_stack(**arguments)
-        client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=_POLLS)
-    except client.exceptions.AlreadyExistsException:
-        _update_stack(client, arguments)
-    stack = client.describe_stacks(StackName=name)["Stacks"][0]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-
-def _update_stack(client: Any, arguments: dict[str, Any]) -> None:
-    try:
-        client.update_stack(**arguments)
-    except ClientError as error:
-        if "No updates" not in str(error):
-            raise
-        return
-    waiter = client.get_waiter("stack_update_complete")
-    waiter.wait(StackName=arguments["StackName"], WaiterConfig=_POLLS)
 
 
 def _function_names(client: Any, stack: str) -> dict[str, str]:
