@@ -142,7 +142,7 @@ class Deployed:
         killed = self.processes(function)
         for process in killed:
             os.kill(process, signal.SIGKILL)
-        eventually(lambda: not set(killed) & set(self.processes(function)))
+        eventually(lambda: all(map(_has_ended, killed)))
         return killed
 
 
@@ -151,6 +151,15 @@ def _environment_of(folder: Path) -> set[bytes]:
         return set((folder / "environ").read_bytes().split(b"\0"))
     except OSError:  # it is another user's, or it has ended
         return set()
+
+
+def _has_ended(process: int) -> bool:
+    """Whether its parent can learn of its end: it first gives back its memory, then its pipes."""
+    try:
+        _, _, state = Path(f"/proc/{process}/stat").read_text().rpartition(") ")
+    except OSError:
+        return True
+    return state.startswith(("Z", "X"))
 
 
 def eventually(observe: Callable[[], T], within_s: float = 60.0) -> T:
