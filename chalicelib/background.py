@@ -10,6 +10,7 @@ from chalicelib.events.listeners import listeners_of
 from chalicelib.events.outlets import Outlets
 from chalicelib.events.purging import Purge
 from chalicelib.events.queues import Queues
+from chalicelib.metrics import Metrics
 from chalicelib.plugins.listening import Listening
 from chalicelib.protocol.urls import is_loopback
 from chalicelib.settings import Settings
@@ -37,6 +38,7 @@ def background_of(
     dynamo: Dynamo,
     region: str | None,
     *,
+    metrics: Metrics,
     endpoint_url: str,
 ) -> Background:
     """Put them together; listeners that hear of requests subscribe among the plugins.
@@ -46,6 +48,7 @@ def background_of(
         plugins: of the service.
         dynamo: the tables of the stage.
         region: of the stage.
+        metrics: where it goes what there is to tell.
         endpoint_url: of AWS's services, where that isn't their own.
 
     Raises:
@@ -58,6 +61,6 @@ def background_of(
     listening = Listening(plugins, listeners_of(settings), outlets, queues)
     return Background(
         changes=Changes(queues, listening.after_commits),
-        purge=Purge(dynamo, queues),
-        deliver=Deliver(listening.receiver_of, queues),
+        purge=Purge(dynamo, queues, metrics),
+        deliver=Deliver(listening.receiver_of, queues, metrics=metrics),
     )

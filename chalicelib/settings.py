@@ -117,7 +117,8 @@ class Settings:
     userid_hmac_secret: str = _setting(
         parse_text,
         "",
-        "Keys the user ids and page tokens. Keep it secret; another one, other users.",
+        "Keys user ids and page tokens, or where that is kept: `ssm:NAME`, `secretsmanager:NAME`."
+        " Another one, other users.",
         is_secret=True,
     )
     auth_policies: tuple[str, ...] = _setting(

@@ -6,6 +6,7 @@ The only reader of the environment.
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from chalicelib.api.plugins import Plugins
 from chalicelib.api.service import Service
 from chalicelib.api.subscribers import AfterResourceChanged
 from chalicelib.auth.loading import load_policies
+from chalicelib.metrics import SILENT, Metrics
 from chalicelib.observability import configure_logging, log_warning
 from chalicelib.plugins.loading import load_plugins
-from chalicelib.settings import Settings, unknown_variables
+from chalicelib.secret_references import SecretError, Secrets, is_reference
+from chalicelib.settings import Settings, SettingsError, unknown_variables
 from chalicelib.storage.connection import Dynamo, connect
 from chalicelib.storage.tables import Tables
 from chalicelib.storage.transactions import Storage
@@ -47,32 +50,50 @@ class Application:
 
 
 def application_from_environment() -> Application:
-    """What the environment describes. Nothing is called yet.
+    """What the environment describes. Nothing is called yet, but for a secret kept elsewhere.
 
     Raises:
         SettingsError: a setting can't be read, or what it names (a policy, a plugin, a listener,
-            a generator of ids) not be made.
+            a generator of ids, a secret) not be had.
     """
     configure_logging()
-    settings = Settings.from_environment(os.environ)
+    settings = _with_secret(Settings.from_environment(os.environ))
     for variable in unknown_variables(os.environ):
         log_warning(f"{variable} is no setting of this version, and has no effect")
     if is_chalice_local(os.environ, sys.argv):
         log_warning(
             "nothing is read from the stream and the queues here: listeners of what is committed,"
-            " webhooks and the purge don't run; `make serve` runs them"
+            " webhooks and the purge don't run; `make serve` runs them; and a secret that is kept"
+            " elsewhere isn't looked up, so that users are others"
         )
     region = os.environ.get("AWS_REGION")
     dynamo = Dynamo(connect(region), Tables.of_stage(settings.stage))
     plugins = load_plugins(settings)
+    is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+    metrics = Metrics(settings.stage, print) if is_on_lambda else SILENT
     application = Application(
         settings,
-        Service(settings, Storage(dynamo), load_policies(settings), plugins),
-        partial(_background, settings, plugins, dynamo, region),
+        Service(settings, Storage(dynamo), load_policies(settings), plugins, metrics=metrics),
+        partial(_background, settings, plugins, dynamo, region, metrics=metrics),
     )
     if settings.event_listeners or plugins.subscribers.of(AfterResourceChanged):
         application.background  # noqa: B018 - listeners subscribe, or are refused, at the start
     return application
+
+
+def _with_secret(settings: Settings) -> Settings:
+    """With the secret itself, where a setting says where it is kept.
+
+    Chalice's commands have no use for it, and perhaps no right to it.
+    """
+    if not is_reference(settings.userid_hmac_secret) or "AWS_CHALICE_CLI_MODE" in os.environ:
+        return settings
+    kept = Secrets(os.environ.get("AWS_REGION"), os.environ.get("AWS_ENDPOINT_URL") or None)
+    try:
+        secret = kept.value_of(settings.userid_hmac_secret)
+    except SecretError as error:
+        raise SettingsError(f"KINTO_USERID_HMAC_SECRET: {error}") from error
+    return replace(settings, userid_hmac_secret=secret)
 
 
 def is_chalice_local(environment: Mapping[str, str], arguments: Sequence[str]) -> bool:
@@ -95,10 +116,15 @@ def is_chalice_local(environment: Mapping[str, str], arguments: Sequence[str]) -
 
 
 def _background(
-    settings: Settings, plugins: Plugins, dynamo: Dynamo, region: str | None
+    settings: Settings,
+    plugins: Plugins,
+    dynamo: Dynamo,
+    region: str | None,
+    *,
+    metrics: Metrics,
 ) -> "Background":
     # Imported here: a service without listeners answers requests sooner.
     from chalicelib.background import background_of
 
     url = os.environ.get("AWS_ENDPOINT_URL", "")
-    return background_of(settings, plugins, dynamo, region, endpoint_url=url)
+    return background_of(settings, plugins, dynamo, region, metrics=metrics, endpoint_url=url)

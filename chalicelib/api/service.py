@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from http import HTTPStatus
 
 from chalicelib.api import eos
 from chalicelib.api.calls import Answer, Call, Unfinished
@@ -14,6 +15,7 @@ from chalicelib.api.refusals import refusal, unavailable, unexpected
 from chalicelib.api.routes import LBHEARTBEAT, ROUTES
 from chalicelib.api.subscribers import Alteration, altered
 from chalicelib.auth.policies import Policy, PolicyUnavailableError
+from chalicelib.metrics import SILENT, Metrics
 from chalicelib.observability import log_request, log_stopped, log_unavailable, log_unexpected
 from chalicelib.protocol.errors import SERVICE_DEPRECATED, ProtocolError
 from chalicelib.protocol.messages import Request, Response
@@ -34,6 +36,7 @@ class Service:
         policies: Sequence[Policy],
         plugins: Plugins | None = None,
         *,
+        metrics: Metrics = SILENT,
         now_ms: Callable[[], int] = system_now_ms,
     ) -> None:
         """Put together what a container keeps between requests.
@@ -43,6 +46,7 @@ class Service:
             storage: where everything is.
             policies: that tell who asks, before those of plugins.
             plugins: what they add; None for a service without any.
+            metrics: where it goes what there is to tell of requests.
             now_ms: this host's clock, which the end of the service is told by.
 
         Raises:
@@ -57,6 +61,7 @@ class Service:
             [*self._plugins.routes, *ROUTES],
         )
         self._new_id = id_generators(settings)
+        self._metrics = metrics
         self._now_ms = now_ms
 
     def respond(self, request: Request, deadline: Deadline) -> Response:
@@ -84,6 +89,8 @@ class Service:
             policies_ms=exchange.policies_ms,
             listeners_ms=exchange.listeners_ms,
         )
+        deadline.tally.unavailable += response.status == HTTPStatus.SERVICE_UNAVAILABLE
+        self._metrics.tell(deadline.tally, request_id=request.id)
         return replace(response, body=None) if request.method == "HEAD" else response
 
     def _answer(self, exchange: Exchange, deadline: Deadline) -> Response:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from chalicelib.events.queues import MAX_BATCH_BYTES, MAX_DELAY_S, InGroup, Queue, Queues, to_text
+from chalicelib.metrics import SILENT, Metrics, Tally
 from chalicelib.observability import log_delivery, log_failed_listener
 from chalicelib.protocol.events import Event
 from chalicelib.settings import SettingsError
@@ -138,6 +139,7 @@ class Deliver:
         receiver_of: Callable[[str], Receiver | None],
         queues: Queues,
         *,
+        metrics: Metrics = SILENT,
         now_ms: Callable[[], int] = system_now_ms,
         between: Callable[[float, float], float] = uniform,
     ) -> None:
@@ -146,11 +148,13 @@ class Deliver:
         Args:
             receiver_of: gives the listener of a name, if there is one.
             queues: of the stage.
+            metrics: where it goes what there is to tell of deliveries.
             now_ms: this host's clock.
             between: gives a random number between two.
         """
         self._receiver_of = receiver_of
         self._queues = queues
+        self._metrics = metrics
         self._now_ms = now_ms
         self._between = between
         self._spared_until_ms: dict[str, int] = {}
@@ -209,6 +213,7 @@ class Deliver:
     def _failed(
         self, delivery: Delivery, error: DeliveryError, started_ms: int | None = None
     ) -> None:
+        self._metrics.tell(Tally(failed_deliveries=1), listener=delivery.listener)
         now_ms = self._now_ms()
         seconds = None if started_ms is None else (now_ms - started_ms) / 1000
         since_ms = delivery.failing_since_ms or now_ms

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from chalicelib.events.queues import MAX_DELAY_S, Queue, Queues, to_text
+from chalicelib.metrics import SILENT, Metrics
 from chalicelib.observability import log_done
 from chalicelib.protocol.uris import parse_object_uri
 from chalicelib.storage.access import Row
@@ -30,10 +31,11 @@ _CONTINUE_AFTER_S: Final = 1
 class Purge:
     """What the function `purge` does."""
 
-    def __init__(self, dynamo: Dynamo, queues: Queues) -> None:
-        """Keep tables and queues; nothing is called yet."""
+    def __init__(self, dynamo: Dynamo, queues: Queues, metrics: Metrics = SILENT) -> None:
+        """Keep tables, queues and metrics; nothing is called yet."""
         self._dynamo = dynamo
         self._queues = queues
+        self._metrics = metrics
 
     def handle(self, message: str, deadline: Deadline) -> None:
         """Remove the leftover that a message names.
@@ -44,7 +46,12 @@ class Purge:
         Raises:
             Exception: the message is to be received again.
         """
-        leftover = from_message(json.loads(message))
+        try:
+            self._handle(from_message(json.loads(message)), deadline)
+        finally:
+            self._metrics.tell(deadline.tally)
+
+    def _handle(self, leftover: Leftover, deadline: Deadline) -> None:
         if isinstance(leftover, NeedlessRows):
             remove_rows(self._dynamo, leftover.rows, deadline)
         elif not self._sweep(leftover, deadline):

@@ -19,6 +19,7 @@ from pynamodb.expressions.operand import Path
 from pynamodb.expressions.projection import create_projection_expression
 from pynamodb.expressions.update import Action, Update
 
+from chalicelib.metrics import Tally
 from chalicelib.observability import log_failed_table
 from chalicelib.protocol.errors import ProtocolError
 from chalicelib.storage.failures import (
@@ -71,6 +72,7 @@ class Deadline:
         pause: waits so many seconds.
         jitter: a number from 0 to 1, another one each time.
         because: what the last pause was for.
+        tally: what there is to tell of the request, beside its answer.
     """
 
     remaining_s: Callable[[], float]
@@ -78,6 +80,7 @@ class Deadline:
     jitter: Callable[[], float] = random.random
     attempts: int = field(default=0, init=False)
     because: Exception | None = field(default=None, init=False)
+    tally: Tally = field(default_factory=Tally, init=False)
 
     def check(self, *, needed_s: float = ATTEMPT_S, may_repeat: bool = True) -> None:
         """Go on only if a call, and the answer after it, still fit in.
@@ -105,6 +108,8 @@ class Deadline:
         longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.attempts, 10))
         self.attempts += 1
         self.because = because
+        self.tally.conflict_retries += isinstance(because, ConflictError)
+        self.tally.throttled_calls += isinstance(because, ThrottledError)
         self.pause(longest * self.jitter())
         self.check(may_repeat=may_repeat)
 
@@ -157,6 +162,18 @@ def _without(failed: frozenset[int], groups: Iterable[Sequence[T]]) -> Iterator[
         position += len(group)
         if failed.isdisjoint(positions):
             yield group
+
+
+def _add_sizes(answer: dict[str, Any], tally: Tally) -> None:
+    """Have the sizes of the parents that a transaction wrote to told, indexes included.
+
+    DynamoDB estimates them between two bounds; what is told is the upper one.
+    """
+    for sizes in answer.get("ItemCollectionMetrics", {}).values():
+        for size in sizes:
+            # Whatever else is missing, what is committed isn't answered as a failure.
+            if bounds := size.get("SizeEstimateRangeGB"):
+                tally.add_parent(size["ItemCollectionKey"]["parent"]["S"], max(bounds))
 
 
 class Dynamo:
@@ -273,12 +290,17 @@ class Dynamo:
             ProtocolError: REQUEST_TOO_LARGE where a list can't grow any more.
             UnavailableError: the time is over; `may_repeat` tells whether the outcome is known.
         """
-        arguments = {"TransactItems": list(actions), "ClientRequestToken": token}
+        arguments = {
+            "TransactItems": list(actions),
+            "ClientRequestToken": token,
+            "ReturnItemCollectionMetrics": "SIZE",
+        }
         is_open = False
         while True:
             deadline.check(may_repeat=not is_open)
             try:
-                return self._write("TransactWriteItems", arguments)
+                answer = self._write("TransactWriteItems", arguments)
+                return _add_sizes(answer, deadline.tally)
             except NoAnswerError as error:
                 refusal: Exception = error
                 is_open = True
@@ -365,6 +387,6 @@ class Dynamo:
                 deadline.wait(error)
         raise UnavailableError(may_repeat=True) from deadline.because
 
-    def _write(self, operation: str, arguments: dict[str, Any]) -> None:
+    def _write(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         with translated_failures():
-            self._connection.dispatch(operation, arguments)
+            return self._connection.dispatch(operation, arguments)

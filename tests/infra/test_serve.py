@@ -367,7 +367,8 @@ def test_chalice_local_tells_what_it_does_not_do(emulator_url: str) -> None:
     [told] = [line for line in lines if UNREAD in line]
     assert told == (
         f"{UNREAD}: listeners of what is committed, webhooks and the purge don't run;"
-        " `make serve` runs them\n"
+        " `make serve` runs them; and a secret that is kept elsewhere isn't looked up,"
+        " so that users are others\n"
     )
 
 

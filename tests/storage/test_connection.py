@@ -224,9 +224,8 @@ def test_a_transaction_carries_its_token() -> None:
 
     dynamo.transact(ACTIONS, "token", Patience().deadline())
 
-    assert connection.asked == [
-        (TRANSACT, {"TransactItems": ACTIONS, "ClientRequestToken": "token"})
-    ]
+    asked = {"TransactItems": ACTIONS, "ClientRequestToken": "token"}
+    assert connection.asked == [(TRANSACT, {**asked, "ReturnItemCollectionMetrics": "SIZE"})]
 
 
 @pytest.mark.parametrize("lost", NO_ANSWER, ids=str)
