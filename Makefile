@@ -7,13 +7,17 @@ DEVELOPING := .venv/installed-developing
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve tests lint bench deploy storage-report redeliver docs version clean
+.PHONY: help serve serve-deployed tests lint bench costs deploy diff rollback destroy package \
+	backup restore import storage-report redeliver docs version clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 serve: $(SERVING) ## serve http://127.0.0.1:8888/v1/ (PORT=...; EPHEMERAL=1 keeps nothing)
 	@exec $(RUN) -m infra.serve
+
+serve-deployed: $(SERVING) ## serve the package, deployed to an emulator (PORT=...; keeps nothing)
+	@exec $(RUN) -m infra.serve_deployed .local/package
 
 tests: $(DEVELOPING) ## run all tests, with their coverage (ARGS="-k name")
 	$(RUN) -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
@@ -27,14 +31,38 @@ lint: $(DEVELOPING) ## check format, style, types and imports
 bench: $(DEVELOPING) ## measure round trips, CPU time and cold start
 	$(RUN) -m bench
 
-deploy: $(SERVING) ## deploy tables and queues, then the functions, of a stage (STAGE=prod)
-	@exec $(RUN) -m infra.deploy "$(STAGE)"
+costs: $(DEVELOPING) ## price each operation, to docs/costs.md
+	$(RUN) -m bench.costs
+
+deploy: $(SERVING) ## deploy a stage (STAGE=prod), or a step of it (STEP=functions)
+	@exec $(RUN) -m infra.deploy "$(STAGE)" $(STEP)
+
+diff: $(SERVING) ## tell what deploying would change (STAGE=prod)
+	@exec $(RUN) -m infra.diff "$(STAGE)"
+
+rollback: $(SERVING) ## go back to the release before (STAGE=prod; RELEASE=...; SHOW=1 lists them)
+	@RELEASE="$(RELEASE)" SHOW="$(SHOW)" exec $(RUN) -m infra.rollback "$(STAGE)"
+
+destroy: $(SERVING) ## remove functions, API and alarms (STAGE=prod; DATA=remove: the data, too)
+	@DATA="$(DATA)" exec $(RUN) -m infra.destroy "$(STAGE)"
+
+package: $(SERVING) ## package a stage for a pipeline (STAGE=prod OUT=folder; FORMAT=terraform)
+	@FORMAT="$(FORMAT)" exec $(RUN) -m infra.packaging "$(STAGE)" "$(OUT)"
 
 storage-report: $(SERVING) ## tell what is left of deleted objects (STAGE=prod; REPAIR=1 purges it)
 	@STAGE="$(STAGE)" REPAIR="$(REPAIR)" exec $(RUN) -m infra.storage_report
 
+backup: $(SERVING) ## keep a backup of the objects of a stage, and print its ARN (STAGE=prod)
+	@exec $(RUN) -m infra.backup "$(STAGE)"
+
+restore: $(SERVING) ## restore a stage (STAGE=prod2 FROM=prod TIME=2026-05-01T03:00:00Z; or BACKUP=arn)
+	@FROM="$(FROM)" TIME="$(TIME)" BACKUP="$(BACKUP)" exec $(RUN) -m infra.restore "$(STAGE)"
+
 redeliver: $(SERVING) ## send dead letters again (STAGE=prod; LISTENER=name; SHOW=1 only tells)
 	@LISTENER="$(LISTENER)" SHOW="$(SHOW)" exec $(RUN) -m infra.redeliver "$(STAGE)"
+
+import: $(SERVING) ## move data in from a Kinto (URL=https://.../v1 STAGE=prod; BUCKETS=a,b; QUICK=1; SHOW=1)
+	@URL="$(URL)" BUCKETS="$(BUCKETS)" QUICK="$(QUICK)" SHOW="$(SHOW)" exec $(RUN) -m infra.import_kinto "$(STAGE)"
 
 docs: $(SERVING) ## write docs/settings.md anew from the declarations
 	$(RUN) -m infra.settings_page

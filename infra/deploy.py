@@ -1,130 +1,262 @@
-"""Deploying a stage: `python -m infra.deploy prod`. First its tables and queues, then functions.
+"""Deploying a stage: `python -m infra.deploy prod`, with the operator's AWS credentials.
 
-Chalice wants to be told the whole ARN of the stream, which is known only once there is one: so it
-is written into the stage's variables in between.
+In this order, and each step can be run alone: `python -m infra.deploy prod functions`.
+
+- `secret`: where the secret is a parameter of Systems Manager that isn't there yet, a random one.
+- `data`: the stack of tables and queues.
+- `operations`: the stack of log groups, alarms and the dashboard.
+- `config`: the stream of the table, into `.chalice/config.json`. Chalice wants its whole ARN,
+  which is known only once there is one.
+- `functions`: `chalice deploy`, which creates roles, functions, sources of events and the API.
+- `gateway`: what Chalice can't set at the API, or overwrites.
+- `release`: the functions' versions, to go back to.
+- `check`: whether the service answers.
+
+A step finds out by itself what is left to do. So what was stopped, or failed, is run again.
 """
 
-import json
+import os
+import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+import yaml
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
+from chalicelib.settings import SettingsError
+from chalicelib.storage.tables import Tables
+from infra.api_gateway import Api, Change, Gateway
+from infra.chalice_state import DeployedStage
+from infra.checking import CheckError, check, url_of
+from infra.releases import Releases
+from infra.stacks import Stack, StackError, parameters
+from infra.stages import CONFIG, ROOT, Stage, StageError
 from infra.tables import TEMPLATE
+from infra.version import version_of
 
-CONFIG = Path(__file__).parents[1] / ".chalice" / "config.json"
+OPERATIONS = TEMPLATE.with_name("operations.yaml")
 
-POLLS = {"Delay": 2, "MaxAttempts": 900}
-"""Stacks are looked at as often as this, in seconds, and half an hour."""
-
-_SECRET = "KINTO_USERID_HMAC_SECRET"  # noqa: S105  # the name of it
-_EXAMPLE = "change-me"
-_STREAM = "KINTO_OBJECTS_STREAM_ARN"
+_PARAMETER = "ssm:"
+_SECRET_BYTES = 32
 
 
 class DeployError(Exception):
     """Why a stage can't be deployed, in one line."""
 
 
-def main(stage: str) -> int:
-    """Deploy this stage; gives the exit status."""
+ERRORS = (
+    *(DeployError, StageError, StackError, CheckError, SettingsError),
+    *(BotoCoreError, ClientError, WaiterError),
+)
+"""What ends a deployment with one line."""
+
+
+def main(name: str = "", *steps: str) -> int:
+    """Deploy this stage, or these steps of it; gives the exit status."""
     try:
-        check_stage(stage, json.loads(CONFIG.read_text(encoding="utf-8")))
-        outputs = deploy_data(boto3.client("cloudformation"), stage)
-    except (DeployError, BotoCoreError, ClientError) as error:
+        if unknown := set(steps) - STEPS.keys():
+            raise DeployError(f"no step: {', '.join(sorted(unknown))}; {', '.join(STEPS)} are")
+        stage = Stage.read(name, CONFIG)
+        check_stage(stage)
+        for step in steps or STEPS:
+            for line in STEPS[step](stage):
+                print(f"{step}: {line}", flush=True)
+    except ERRORS as error:
         print(f"kinto-serverless: {error}", file=sys.stderr)
         return 1
-    for name, value in sorted(outputs.items()):
-        print(f"{name}: {value}", flush=True)
-    if set_stream(CONFIG, stage, outputs["ObjectsStreamArn"]):
-        print(f"{_STREAM} of the stage {stage} is set to this stream in {CONFIG}", flush=True)
-    chalice = Path(sys.executable).with_name("chalice")
-    return subprocess.call([chalice, "deploy", "--stage", stage])  # noqa: S603  # checked above
+    return 0
 
 
-def check_stage(stage: str, config: dict[str, Any]) -> None:
+def check_stage(stage: Stage) -> None:
     """Refuse what mustn't be deployed.
 
     Raises:
-        DeployError: no stage is given, or it isn't configured, or has no secret of its own.
+        StageError: its secret is one that everybody knows, or its API can't be as configured.
+        SettingsError: a setting can't be read.
     """
-    if not stage:
-        raise DeployError("which stage? make deploy STAGE=prod")
-    if stage not in config["stages"]:
-        raise DeployError(f"there is no stage {stage} in .chalice/config.json")
-    variables = config["stages"][stage].get("environment_variables", {})
-    if variables.get(_SECRET, _EXAMPLE) in ("", _EXAMPLE):
-        raise DeployError(f"set {_SECRET} of the stage {stage} in .chalice/config.json")
+    stage.secret  # noqa: B018 - refuses
+    Gateway.of_stage(stage.config, stage.name)
 
 
-def deploy_data(client: Any, stage: str) -> dict[str, str]:
-    """Create or update the stack of tables and queues, and wait for it; gives its outputs.
+def data_stack(stage: Stage) -> Stack:
+    """The stack of tables and queues."""
+    return Stack(boto3.client("cloudformation"), f"kinto-{stage.name}-data")
 
-    Args:
-        client: of boto3, for CloudFormation.
-        stage: names the stack, its tables and its queues.
+
+def operations_stack(stage: Stage) -> Stack:
+    """The stack of log groups, alarms and the dashboard."""
+    return Stack(boto3.client("cloudformation"), f"kinto-{stage.name}-operations")
+
+
+def stream_of(stage: Stage) -> str:
+    """The ARN of the table's stream; from the table, as that may have been restored since.
+
+    Raises:
+        DeployError: there is no table yet.
     """
-    name = f"kinto-{stage}-data"
-    arguments = {
-        "StackName": name,
-        "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
-        "Parameters": [{"ParameterKey": "Stage", "ParameterValue": stage}],
-    }
-    return put_stack(client, arguments, POLLS)
-
-
-def put_stack(client: Any, arguments: dict[str, Any], polls: Mapping[str, float]) -> dict[str, str]:
-    """Create or update a stack, and wait for it; gives its outputs.
-
-    Args:
-        client: of boto3, for CloudFormation.
-        arguments: of both calls.
-        polls: how often it is looked at, as boto3's waiters have it.
-    """
-    name = arguments["StackName"]
-    if not _exists(client, name):
-        client.create_stack(**arguments)
-        client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig=polls)
-    elif _update(client, arguments):
-        client.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig=polls)
-    stack = client.describe_stacks(StackName=name)["Stacks"][0]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-
-def set_stream(file: Path, stage: str, arn: str) -> bool:
-    """Have the stage's variables in Chalice's configuration name the stream; False if they do."""
-    config = json.loads(file.read_text(encoding="utf-8"))
-    variables = config["stages"][stage]["environment_variables"]
-    if variables.get(_STREAM) == arn:
-        return False
-    variables[_STREAM] = arn
-    file.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return True
-
-
-def _exists(client: Any, name: str) -> bool:
+    client = boto3.client("dynamodb")
     try:
-        client.describe_stacks(StackName=name)
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return False
-        raise
-    return True
+        table = client.describe_table(TableName=Tables.of_stage(stage.name).objects)["Table"]
+    except client.exceptions.ResourceNotFoundException as error:
+        raise DeployError(f"there are no tables of {stage.name} yet") from error
+    return str(table["LatestStreamArn"])
 
 
-def _update(client: Any, arguments: dict[str, Any]) -> bool:
-    """Begin an update; False where there is nothing to update."""
-    try:
-        client.update_stack(**arguments)
-    except ClientError as error:
-        if "No updates" in str(error):
-            return False
-        raise
-    return True
+def api_id_of(deployed: DeployedStage) -> str:
+    """The API of a stage.
+
+    Raises:
+        DeployError: there is none.
+    """
+    found = deployed.api_id()
+    if found is None:
+        raise DeployError(f"the stage {deployed.stage.name} has no API yet")
+    return found
+
+
+def stack_outputs(stack: Stack) -> dict[str, str]:
+    """What a stack tells.
+
+    Raises:
+        DeployError: there is no such stack.
+    """
+    outputs = stack.outputs()
+    if not outputs:
+        raise DeployError(f"there is no stack {stack.name} yet")
+    return outputs
+
+
+def create_secret(stage: Stage) -> Iterator[str]:
+    """Have a random one where it is kept, if there is none; never changes one."""
+    reference = stage.secret
+    if not reference.startswith(_PARAMETER):
+        return
+    name = reference.removeprefix(_PARAMETER)
+    client = boto3.client("ssm")
+    if client.describe_parameters(
+        ParameterFilters=[{"Key": "Name", "Option": "Equals", "Values": [name]}]
+    )["Parameters"]:
+        return
+    client.put_parameter(
+        Name=name,
+        Value=secrets.token_hex(_SECRET_BYTES),
+        Type="SecureString",
+        Description="Keys the user ids of Kinto. Another value means other users.",
+    )
+    yield f"created a random one, the parameter {name}"
+
+
+def put_data(stage: Stage) -> Iterator[str]:
+    """Create or update the stack of tables and queues."""
+    yield from _put(data_stack(stage), **stack_arguments(stage, TEMPLATE))
+
+
+def put_operations(stage: Stage) -> Iterator[str]:
+    """Create or update the stack of log groups, alarms and the dashboard."""
+    yield from _put(operations_stack(stage), **stack_arguments(stage, OPERATIONS))
+
+
+def write_stream(stage: Stage) -> Iterator[str]:
+    """Write the stream's ARN into the stage's configuration."""
+    arn = stream_of(stage)
+    if stage.set_stream(arn):
+        stage.write(CONFIG)
+        yield f"the functions of {stage.name} read {arn}"
+
+
+def deploy_functions(stage: Stage) -> Iterator[str]:
+    """Have Chalice deploy; it prints what it does."""
+    deployed = DeployedStage.connect(stage)
+    deployed.remember()
+    chalice(["deploy", "--stage", stage.name])
+    for arn in deployed.remove_other_sources(stream_of(stage)):
+        yield f"nothing reads {arn} any more"
+
+
+def set_up_gateway(stage: Stage) -> Iterator[str]:
+    """Set what Chalice can't, or overwrites."""
+    for change in gateway_changes(stage):
+        change.make()
+        yield change.tells
+
+
+def publish(stage: Stage) -> Iterator[str]:
+    """Keep what is deployed as a release."""
+    releases = Releases(stage, boto3.client("lambda"))
+    if changed := releases.publish(version_of(ROOT)["commit"]):
+        yield f"{releases.names()[-1]}: {', '.join(changed)}"
+
+
+def check_service(stage: Stage) -> Iterator[str]:
+    """Ask the service whether all is well."""
+    deployed = DeployedStage.connect(stage)
+    endpoint_url = deployed.gateway.meta.endpoint_url
+    yield check(url_of(api_id_of(deployed), stage.gateway_stage, endpoint_url))
+
+
+Step = Callable[[Stage], Iterator[str]]
+
+STEPS: dict[str, Step] = {
+    "secret": create_secret,
+    "data": put_data,
+    "operations": put_operations,
+    "config": write_stream,
+    "functions": deploy_functions,
+    "gateway": set_up_gateway,
+    "release": publish,
+    "check": check_service,
+}
+"""What deploying consists of, in its order. Each gives what it has changed, a line each."""
+
+
+def gateway_changes(stage: Stage) -> list[Change]:
+    """What is not as it should be at the API."""
+    patient = Config(retries={"mode": "standard", "max_attempts": 10})
+    api = Api(
+        boto3.client("apigateway", config=patient),
+        boto3.client("iam"),
+        api_id_of(DeployedStage.connect(stage)),
+        stage.gateway_stage,
+    )
+    arn = stack_outputs(operations_stack(stage))["AccessLogGroupArn"]
+    return api.changes(Gateway.of_stage(stage.config, stage.name), arn)
+
+
+def chalice(arguments: Sequence[str]) -> None:
+    """Run a command of Chalice; it prints what it does.
+
+    Raises:
+        DeployError: it failed.
+    """
+    command = [sys.executable, "-m", "infra.chalice_command", *arguments]
+    status = subprocess.call(command, cwd=ROOT, env=_without_settings())  # noqa: S603  # our own
+    if status:
+        raise DeployError(f"chalice {arguments[0]} ended with {status}")
+
+
+def stack_arguments(stage: Stage, template: Path) -> dict[str, Any]:
+    """What a stack is put with: of the stage's parameters those that its template has."""
+    text = template.read_text(encoding="utf-8")
+    declared = yaml.safe_load(text)["Parameters"]
+    values = {"Stage": stage.name, **stage.stack_parameters}
+    wanted = {name: value for name, value in values.items() if name in declared}
+    return {"TemplateBody": text, "Parameters": parameters(wanted)}
+
+
+def _put(stack: Stack, **arguments: Any) -> Iterator[str]:
+    yield from stack.put(**arguments)
+    for name, value in sorted(stack.outputs().items()):
+        yield f"{name}: {value}"
+
+
+def _without_settings() -> dict[str, str]:
+    """Our environment, but for settings: the stage's are those of its configuration."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("KINTO_")}
 
 
 if __name__ == "__main__":

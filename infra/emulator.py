@@ -23,7 +23,7 @@ from typing import IO
 
 CHILD = Path(__file__).with_name("emulator_child.py")
 SERVICES = "dynamodb,dynamodbstreams,sqs,cloudformation,events,secretsmanager,ssm"
-DEPLOYED_SERVICES = f"{SERVICES},apigateway,iam,lambda,logs,s3,sts"
+DEPLOYED_SERVICES = f"{SERVICES},apigateway,iam,lambda,logs,monitoring,s3,sns,sts"
 ROOT_KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 """For clients of boto3: the account's own keys, which an emulator that deploys asks for."""
 

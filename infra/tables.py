@@ -8,6 +8,7 @@ import yaml
 
 TEMPLATE = Path(__file__).with_name("data.yaml")
 
+_NO_VALUE = {"Ref": "AWS::NoValue"}
 _CREATED_WITH = (
     "TableName",
     "AttributeDefinitions",
@@ -23,7 +24,7 @@ def table_resources(stage: str) -> dict[str, dict[str, Any]]:
 
 
 def template_resources(kind: str, named_by: str, stage: str) -> dict[str, dict[str, Any]]:
-    """The properties of the template's resources of a type by logical id.
+    """The properties of the template's resources of a type by logical id, without a customer key.
 
     Args:
         kind: the type, as CloudFormation calls it.
@@ -55,7 +56,16 @@ def create_tables(client: Any, stage: str) -> None:
 
 def _of_stage(properties: dict[str, Any], named_by: str, stage: str) -> dict[str, Any]:
     name = properties[named_by]["Fn::Sub"].replace("${Stage}", stage)
-    return {**properties, named_by: name}
+    decided = {key: _without_key(value) for key, value in properties.items()}
+    return {key: it for key, it in decided.items() if it != _NO_VALUE} | {named_by: name}
+
+
+def _without_key(value: Any) -> Any:
+    """The value that a property has where its condition, which is `HasKey`, doesn't hold."""
+    if isinstance(value, dict) and "Fn::If" in value:
+        _condition, _with_key, without = value["Fn::If"]
+        return without
+    return value
 
 
 def _create_table(client: Any, properties: dict[str, Any]) -> None:

@@ -17,7 +17,8 @@ import boto3
 import pytest
 
 from infra.emulator import ROOT_KEYS, emulator
-from infra.packaged import Clients, Deployment, deploy, package
+from infra.packaged import Clients, Deployment, deploy
+from infra.packaging import HERE, package
 
 STAGE = "dev"  # that of which there are policies
 VARIABLES = {"KINTO_USERID_HMAC_SECRET": "a secret of the tests"}
@@ -179,7 +180,7 @@ def eventually(observe: Callable[[], T], within_s: float = 60.0) -> T:
 def packaged(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the package; wheels are kept from one session to the next."""
     build = Path(pytestconfig.cache.mkdir("package"))
-    return package(tmp_path_factory.mktemp("package"), STAGE, build=build)
+    return package(tmp_path_factory.mktemp("package"), STAGE, build=build, architecture=HERE)
 
 
 @pytest.fixture(scope="session")

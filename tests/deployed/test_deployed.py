@@ -9,9 +9,11 @@ from pathlib import Path
 import boto3
 import pytest
 
-from infra import packaged as module
+from infra import packaging as module
 from infra.emulator import ROOT_KEYS, emulator
-from infra.packaged import Clients, PackageError, deploy, package
+from infra.packaged import Clients, deploy
+from infra.packaging import PackageError, package
+from infra.stages import StageError
 from tests.deployed.conftest import STAGE, VARIABLES, Api, Deployed, eventually
 
 pytestmark = pytest.mark.emulator
@@ -130,7 +132,7 @@ def test_a_function_that_runs_ends_with_the_emulator(tmp_path: Path) -> None:
 
 
 def test_a_stage_that_is_not_configured_is_not_packaged(tmp_path: Path) -> None:
-    with pytest.raises(PackageError, match="there is no stage elsewhere"):
+    with pytest.raises(StageError, match="there is no stage elsewhere"):
         package(tmp_path / "package", "elsewhere", build=tmp_path / "build")
 
 
@@ -139,6 +141,7 @@ def test_what_chalice_cannot_package_is_told(
 ) -> None:
     for name in ("chalicelib", ".chalice"):
         (tmp_path / name).mkdir()
+    (tmp_path / "infra").symlink_to(module.ROOT / "infra")
     (tmp_path / "requirements.txt").touch()
     (tmp_path / "app.py").write_text("import nothing_of_the_kind")
     (tmp_path / ".chalice" / "config.json").write_text('{"app_name": "it", "stages": {"dev": {}}}')

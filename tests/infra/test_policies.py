@@ -1,135 +1,128 @@
-"""What each function may do: what it needs, and nothing else."""
+"""The functions' policies as documents, and what else each function has.
+
+What they grant is held against what the functions call in `test_needed_actions.py`.
+"""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
+import boto3
+import botocore.session
 import pytest
-from chalice.config import Config
+from moto import mock_aws
 
-from infra.deploy import CONFIG
 from infra.pump import CHANGES_S, QUEUES
-from infra.queues import queue_resources
+from infra.stages import API, CONFIG
+from tests.infra.iam_rights import FUNCTIONS, config_of, granted, policy_of, policy_text, stages
 
-RECEIVING = [
-    "sqs:ChangeMessageVisibility",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-]
-SECRETS = {
-    "ssm:*:*:parameter/kinto/{}/*": ["ssm:GetParameter"],
-    "secretsmanager:*:*:secret:kinto/{}/*": ["secretsmanager:GetSecretValue"],
+STAGES = stages()
+
+MOST_CHARACTERS = 10_240
+"""Of the policies within a role, white space not counted."""
+
+KNOWN_BY = {
+    "dynamodb": ("dynamodb", "dynamodbstreams"),
+    "events": ("events",),
+    "logs": ("logs",),
+    "secretsmanager": ("secretsmanager",),
+    "sqs": ("sqs",),
+    "ssm": ("ssm",),
 }
-SENDING = ["sqs:GetQueueUrl", "sqs:SendMessage"]
-TAKING_AND_SENDING = [*RECEIVING, "sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:SendMessage"]
-TELLING = {
-    "events:*:*:event-bus/default": ["events:PutEvents"],
-    "sqs:*:*:kinto-{}-events": SENDING,
-    "sqs:*:*:kinto-{}-dead-letters": SENDING,
-    **SECRETS,
-}
-LOGS = {
-    "logs:*:*:*": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-}
+"""The APIs whose operations are called as the actions of a service."""
 
-ALLOWED = {
-    "api_handler": {
-        "dynamodb:*:*:table/kinto-{}-objects": [
-            "dynamodb:BatchGetItem",
-            "dynamodb:DeleteItem",
-            "dynamodb:PutItem",
-            "dynamodb:Query",
-            "dynamodb:UpdateItem",
-        ],
-        "dynamodb:*:*:table/kinto-{}-access": [
-            "dynamodb:BatchGetItem",
-            "dynamodb:PutItem",
-            "dynamodb:Query",
-        ],
-        "dynamodb:*:*:table/kinto-{}-objects/index/by_last_modified": ["dynamodb:Query"],
-        "dynamodb:*:*:table/kinto-{}-objects/index/by_deletion": ["dynamodb:Query"],
-        "sqs:*:*:kinto-{}-deliveries.fifo": SENDING,
-        **SECRETS,
-        **LOGS,
-    },
-    "changes": {
-        "dynamodb:*:*:table/kinto-{}-objects/stream/*": [
-            "dynamodb:DescribeStream",
-            "dynamodb:GetRecords",
-            "dynamodb:GetShardIterator",
-            "dynamodb:ListStreams",
-        ],
-        "sqs:*:*:kinto-{}-purges": SENDING,
-        "sqs:*:*:kinto-{}-deliveries.fifo": SENDING,
-        "sqs:*:*:kinto-{}-dead-letters": SENDING,
-        **LOGS,
-    },
-    "deliver": {
-        "sqs:*:*:kinto-{}-deliveries.fifo": [*RECEIVING, "sqs:ReceiveMessage"],
-        "sqs:*:*:kinto-{}-retries": SENDING,
-        **TELLING,
-        **LOGS,
-    },
-    "retry": {"sqs:*:*:kinto-{}-retries": TAKING_AND_SENDING, **TELLING, **LOGS},
-    "purge": {
-        "dynamodb:*:*:table/kinto-{}-objects": [
-            "dynamodb:BatchGetItem",
-            "dynamodb:DeleteItem",
-            "dynamodb:GetItem",
-            "dynamodb:Query",
-            "dynamodb:UpdateItem",
-        ],
-        "dynamodb:*:*:table/kinto-{}-objects/index/by_last_modified": ["dynamodb:Query"],
-        "dynamodb:*:*:table/kinto-{}-objects/index/by_deletion": ["dynamodb:Query"],
-        "dynamodb:*:*:table/kinto-{}-access": ["dynamodb:DeleteItem"],
-        "sqs:*:*:kinto-{}-purges": TAKING_AND_SENDING,
-        "sqs:*:*:kinto-{}-dead-letters": SENDING,
-        **LOGS,
-    },
-}
+NARROW = r"arn:\*:[a-z]+:\*:\*:([\w/:-]*\b{stage}\b[\w./-]*|event-bus/default)([/:]\*)?"
+"""A resource of the stage, or all that is below one: of its streams, secrets and log streams.
 
-STAGES = json.loads(CONFIG.read_text())["stages"]
+Partition, region and account may be any, as the same policy serves several of them.
+"""
+
+each_policy = pytest.mark.parametrize("function", FUNCTIONS)
+each_stage = pytest.mark.parametrize("stage", STAGES)
 
 
-def config_of(function: str, stage: str) -> Config:
-    """Chalice's own reading of the configuration."""
-    return Config(stage, function, config_from_disk=json.loads(CONFIG.read_text()))
+@pytest.fixture(scope="module")
+def iam() -> Iterator[Any]:
+    """A client of moto, which refuses what is no policy as IAM does."""
+    with mock_aws():
+        yield boto3.client("iam")
 
 
-def granted(policy: dict[str, Any]) -> dict[str, list[str]]:
-    """Actions by resource."""
-    found: dict[str, list[str]] = {}
-    for statement in policy["Statement"]:
-        assert statement["Effect"] == "Allow"
-        for resource in statement["Resource"]:
-            found.setdefault(resource, []).extend(statement["Action"])
-    return {resource: sorted(actions) for resource, actions in found.items()}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("function", ALLOWED)
-def test_a_function_may_do_exactly_this(function: str, stage: str) -> None:
-    config = config_of(function, stage)
-
-    policy = json.loads((CONFIG.parent / config.iam_policy_file).read_text())
-
-    assert config.autogen_policy is False
-    assert granted(policy) == {
-        f"arn:*:{resource.format(stage)}": actions
-        for resource, actions in ALLOWED[function].items()
+@pytest.fixture(scope="module")
+def known_actions() -> set[str]:
+    """What policies may name, as far as an operation is called so."""
+    session = botocore.session.get_session()
+    return {
+        f"{prefix}:{operation}"
+        for prefix, apis in KNOWN_BY.items()
+        for api in apis
+        for operation in session.get_service_model(api).operation_names
     }
 
 
-def test_every_policy_belongs_to_a_function() -> None:
-    used = {config_of(function, stage).iam_policy_file for function in ALLOWED for stage in STAGES}
+@each_stage
+@each_policy
+def test_iam_takes_a_policy_as_it_is(function: str, stage: str, iam: Any) -> None:
+    text = policy_text(function, stage)
 
-    assert {file.name for file in CONFIG.parent.glob("policy-*.json")} == used
+    created = iam.create_policy(PolicyName=f"{stage}-{function}", PolicyDocument=text)["Policy"]
+
+    kept = iam.get_policy_version(PolicyArn=created["Arn"], VersionId=created["DefaultVersionId"])
+    assert kept["PolicyVersion"]["Document"] == json.loads(text)
+    assert len("".join(text.split())) <= MOST_CHARACTERS
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@each_policy
+def test_a_policy_only_allows_and_says_of_each_statement_what_it_is_for(function: str) -> None:
+    policy = policy_of(function, STAGES[0])
+
+    statements = policy["Statement"]
+    sids = [statement["Sid"] for statement in statements]
+    assert policy.keys() == {"Version", "Statement"}
+    assert policy["Version"] == "2012-10-17"  # an earlier one knows fewer elements
+    assert all(it.keys() == {"Sid", "Effect", "Action", "Resource"} for it in statements)
+    assert {statement["Effect"] for statement in statements} == {"Allow"}
+    assert sorted(set(sids)) == sorted(sids)
+
+
+@each_policy
+def test_a_policy_names_actions_that_there_are(function: str, known_actions: set[str]) -> None:
+    actions = {right.action for right in granted(policy_of(function, STAGES[0]))}
+
+    assert actions <= known_actions
+
+
+@each_stage
+@each_policy
+def test_a_policy_is_about_its_stage_alone(function: str, stage: str) -> None:
+    resources = {right.resource for right in granted(policy_of(function, stage))}
+
+    assert [it for it in resources if not re.fullmatch(NARROW.format(stage=stage), it)] == []
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+@each_policy
+def test_the_policies_of_two_stages_differ_by_the_stages_name(function: str, stage: str) -> None:
+    first = policy_text(function, STAGES[0])
+
+    assert policy_text(function, stage) == re.sub(rf"\b{STAGES[0]}\b", stage, first)
+
+
+def test_every_policy_belongs_to_a_function_and_none_is_made_by_chalice() -> None:
+    configs = [config_of(function, stage) for function in FUNCTIONS for stage in STAGES]
+
+    files = [config.iam_policy_file for config in configs]
+    assert {file.name for file in CONFIG.parent.glob("policy-*.json")} == set(files)
+    assert len(set(files)) == len(files)
+    assert {config.autogen_policy for config in configs} == {False}
+
+
+@each_stage
 @pytest.mark.parametrize(
     ("function", "timeout_s", "memory_mb"),
     [
-        ("api_handler", 29, 1024),
+        (API, 29, 1024),
         ("changes", CHANGES_S, 512),
         *((function, taken.timeout_s, 256) for function, taken in QUEUES.items()),
     ],
@@ -146,18 +139,3 @@ def test_the_pump_feeds_every_function_that_a_queue_feeds() -> None:
     functions = json.loads(CONFIG.read_text())["lambda_functions"]
 
     assert functions.keys() == {"changes", *QUEUES}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("function", QUEUES)
-def test_a_function_may_take_messages_of_the_queue_that_the_pump_feeds_it_from(
-    function: str, stage: str
-) -> None:
-    queue = queue_resources("{}")[QUEUES[function].logical_id]["QueueName"]
-    policy = json.loads((CONFIG.parent / config_of(function, stage).iam_policy_file).read_text())
-
-    takes = [
-        resource for resource, actions in granted(policy).items() if "sqs:ReceiveMessage" in actions
-    ]
-
-    assert takes == [f"arn:*:sqs:*:*:{queue.format(stage)}"]

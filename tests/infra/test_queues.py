@@ -7,7 +7,6 @@ import boto3
 import pytest
 
 from chalicelib.events.queues import MAX_BATCH_BYTES, Queue
-from infra.deploy import deploy_data
 from infra.pump import QUEUES
 from infra.queues import (
     DEAD_LETTERS,
@@ -18,6 +17,8 @@ from infra.queues import (
     create_queues,
     queue_resources,
 )
+from infra.stacks import Stack, parameters
+from infra.tables import TEMPLATE
 
 TWO_WEEKS = str(14 * 24 * 60 * 60)
 
@@ -97,7 +98,14 @@ def test_the_stack_has_the_same_queues_and_they_are_encrypted(
 ) -> None:
     stacks = boto3.client("cloudformation", endpoint_url=emulator_url)
 
-    outputs = deploy_data(stacks, "stacked")
+    stack = Stack(stacks, "kinto-stacked-data", {"Delay": 0.1, "MaxAttempts": 300})
+
+    stack.put(
+        TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
+        Parameters=parameters({"Stage": "stacked"}),
+    )
+
+    outputs = stack.outputs()
 
     purges = attributes(client, outputs["PurgesQueueUrl"])
     letters = attributes(client, outputs["DeadLettersQueueUrl"])

@@ -1,0 +1,120 @@
+"""Removing a stage: `python -m infra.destroy prod`.
+
+Functions, API, alarms and logs go. The data stay: tables, queues and the secret, so that deploying
+again goes on where this ended. With DATA=remove in the environment they go as well, once the
+stage's name was typed in.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from infra.chalice_state import DeployedStage
+from infra.deploy import ERRORS, DeployError, chalice, data_stack, operations_stack
+from infra.queues import queue_resources
+from infra.stages import Stage
+from infra.tables import table_resources
+
+_PARAMETER = "ssm:"
+_GONE = (
+    "ResourceNotFoundException",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
+    "ParameterNotFound",
+)
+
+
+def main(name: str = "", *, ask: Callable[[str], str] = input) -> int:
+    """Remove this stage; gives the exit status.
+
+    Args:
+        name: of the stage.
+        ask: gives what was typed in, after this text.
+    """
+    try:
+        stage = Stage.read(name)
+        removes_data = os.environ.get("DATA") == "remove"
+        if removes_data:
+            _confirm(stage, ask)
+        for line in destroy(stage, removes_data=removes_data):
+            print(line, flush=True)
+    except ERRORS as error:
+        print(f"kinto-serverless: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def destroy(stage: Stage, *, removes_data: bool) -> Iterator[str]:
+    """Remove a stage, and tell what is removed; what was stopped can be run again."""
+    deployed = DeployedStage.connect(stage)
+    deployed.remember()
+    if deployed.resources():
+        chalice(["delete", "--stage", stage.name])
+        yield "removed functions and API"
+    if operations_stack(stage).delete():
+        yield "removed alarms, dashboard and logs"
+    if removes_data:
+        yield from _destroy_data(stage)
+    else:
+        yield f"tables, queues and the secret of {stage.name} stay"
+
+
+def _confirm(stage: Stage, ask: Callable[[str], str]) -> None:
+    typed = ask(
+        f"All buckets, collections, groups and records of {stage.name} will be gone, and the"
+        " secret that its users' ids come from. Type the stage's name to go on: "
+    )
+    if typed != stage.name:
+        raise DeployError("nothing was removed")
+
+
+def _destroy_data(stage: Stage) -> Iterator[str]:
+    """The stack first: what it retains has no owner then, and goes by its name."""
+    data_stack(stage).delete()
+    dynamodb, sqs, ssm = (boto3.client(service) for service in ("dynamodb", "sqs", "ssm"))
+    for table in table_resources(stage.name).values():
+        if _is_there(_remove_table, dynamodb, table["TableName"]):
+            yield (
+                f"removed the table {table['TableName']}; what it held can be restored from the"
+                " backup that DynamoDB keeps for 35 days"
+            )
+    for queue in queue_resources(stage.name).values():
+        if _is_there(_remove_queue, sqs, queue["QueueName"]):
+            yield f"removed the queue {queue['QueueName']}"
+    if stage.secret.startswith(_PARAMETER):
+        parameter = stage.secret.removeprefix(_PARAMETER)
+        if _is_there(_remove_parameter, ssm, parameter):
+            yield f"removed the secret {parameter}"
+
+
+def _is_there(remove: Callable[[Any, str], object], client: Any, name: str) -> bool:
+    """Remove it; False where there is none."""
+    try:
+        remove(client, name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _GONE:
+            return False
+        raise
+    return True
+
+
+def _remove_table(client: Any, name: str) -> None:
+    client.update_table(TableName=name, DeletionProtectionEnabled=False)
+    client.get_waiter("table_exists").wait(TableName=name)
+    client.delete_table(TableName=name)
+
+
+def _remove_queue(client: Any, name: str) -> None:
+    client.delete_queue(QueueUrl=client.get_queue_url(QueueName=name)["QueueUrl"])
+
+
+def _remove_parameter(client: Any, name: str) -> None:
+    client.delete_parameter(Name=name)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
