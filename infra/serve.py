@@ -9,13 +9,17 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from chalicelib.settings import Settings, SettingsError
 from infra.emulator import EmulatorError, emulator
+
+if TYPE_CHECKING:  # exit_status() names what isn't installed
+    from infra.server import LocalServer
 
 DATA_FOLDER = Path(".local")
 CONFIG = Path(__file__).parents[1] / ".chalice" / "config.json"
@@ -35,8 +39,13 @@ class StartError(Exception):
 
 def main() -> int:
     """Serve until Ctrl-C or SIGTERM; gives the exit status."""
+    return exit_status(_serve)
+
+
+def exit_status(serve: Callable[[], None]) -> int:
+    """What this ends with; tells in a line why it can't."""
     try:
-        _serve()
+        serve()
     except KeyboardInterrupt:
         return 130
     except ModuleNotFoundError as error:
@@ -50,37 +59,39 @@ def main() -> int:
 
 
 def _serve() -> None:
-    # Imported here, so that main() can name what isn't installed; the application last, as it
-    # reads the environment.
+    # Imported here, so that exit_status() can name what isn't installed; the application last, as
+    # it reads the environment.
     from chalice.config import Config
 
     from infra.gateway import local_gateway
-    from infra.server import LocalServer
 
     stage = Settings.from_environment(os.environ).stage
     keeps = _keeps_data()
-    port = _port()
-    try:
-        server = LocalServer(port)
-    except OSError as error:
-        raise StartError(f"port {port} can't be used: {error.strerror}") from error
-    with server, aws(keeps=keeps) as way:
+    with listening() as server, aws(keeps=keeps) as way:
         _create_tables(stage)
         import app
 
         config = json.loads(CONFIG.read_text(encoding="utf-8"))
         server.start(local_gateway(app.app, Config(stage, config_from_disk=config)))
         with _pumping(stage, app, DATA_FOLDER / "positions" if keeps else None):
-            _wait_for_signal(f"Serving on {server.url}\nAWS services: {way}")
-            if cut_off := server.stop(_LAST_REQUESTS_S):
-                print(f"kinto-serverless: {cut_off} requests were cut off", file=sys.stderr)
+            serve_until_signal(server, way)
 
 
-def _port() -> int:
+def listening() -> "LocalServer":
+    """A server at the port that the environment tells.
+
+    Raises:
+        StartError: it is none, or in use.
+    """
+    from infra.server import LocalServer
+
     text = os.environ.get("PORT") or "8888"
     if not (text.isascii() and text.isdecimal() and int(text) < 65536):
         raise StartError(f"PORT={text!r} is not a port")
-    return int(text)
+    try:
+        return LocalServer(int(text))
+    except OSError as error:
+        raise StartError(f"port {text} can't be used: {error.strerror}") from error
 
 
 def _keeps_data() -> bool:
@@ -100,17 +111,27 @@ def aws(*, keeps: bool) -> Iterator[str]:
         yield f"AWS_ENDPOINT_URL={url}"
         return
     with emulator(DATA_FOLDER if keeps else None) as url:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            del os.environ[name]  # a profile, a token, an endpoint of a single service
-        os.environ |= {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_REGION": "us-east-1",
-            "no_proxy": ",".join([*_proxy_exceptions(), "127.0.0.1"]),
-        }
-        yield " ".join(f"{name}={os.environ[name]}" for name in _REACHED_BY)
+        yield lead_to(url, "local")
+
+
+def lead_to(url: str, key: str) -> str:
+    """Have the environment lead to an emulator, and nowhere else; gives what leads others there.
+
+    Args:
+        url: of the emulator.
+        key: both the id of the access key and its secret.
+    """
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]  # a profile, a token, an endpoint of a single service
+    os.environ |= {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "no_proxy": ",".join([*_proxy_exceptions(), "127.0.0.1"]),
+    }
+    return " ".join(f"{name}={os.environ[name]}" for name in _REACHED_BY)
 
 
 def _proxy_exceptions() -> list[str]:
@@ -154,13 +175,20 @@ def _pumping(stage: str, app: ModuleType, folder: Path | None) -> AbstractContex
     return pump.running()
 
 
-def _wait_for_signal(announcement: str) -> None:
-    """Say that we are ready, and wait for Ctrl-C or SIGTERM. Later ones change nothing."""
+def serve_until_signal(server: "LocalServer", way: str) -> None:
+    """Say that we are ready, wait for Ctrl-C or SIGTERM, and finish what was asked before.
+
+    Args:
+        server: that has started.
+        way: what leads other programs to the services of AWS.
+    """
     end, begin = os.pipe()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM):  # later ones change nothing
         signal.signal(number, lambda *_: os.write(begin, b"."))
-    print(announcement, flush=True)
+    print(f"Serving on {server.url}\nAWS services: {way}", flush=True)
     os.read(end, 1)
+    if cut_off := server.stop(_LAST_REQUESTS_S):
+        print(f"kinto-serverless: {cut_off} requests were cut off", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,8 @@ from email.errors import MissingHeaderBodySeparatorDefect
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
-
-from chalice.local import LocalGateway
 
 from chalicelib.api.refusals import refusal
 from chalicelib.protocol.errors import (
@@ -35,13 +33,26 @@ _IDLE_S = 75.0
 _LINGER_S = 2.0
 
 
+class Gateway(Protocol):
+    """What leads to the application, from several threads at once."""
+
+    def handle_request(
+        self, method: str, path: str, headers: dict[str, Any], body: bytes | None
+    ) -> dict[str, Any]:
+        """The answer, as Lambda's proxy integration has it; its body may be bytes.
+
+        Raises:
+            ProtocolError: there is none.
+        """
+
+
 class LocalServer(ThreadingMixIn, TCPServer):
     """Serves each connection in a thread. It listens once it is made, on any free port if 0."""
 
     allow_reuse_address = True
     daemon_threads = True  # idle connections keep nobody from ending
     request_queue_size = 128
-    gateway: LocalGateway
+    gateway: Gateway
 
     def __init__(self, port: int) -> None:
         """Listen.
@@ -59,7 +70,7 @@ class LocalServer(ThreadingMixIn, TCPServer):
         """The root of the API."""
         return f"http://{HOST}:{self.server_address[1]}/v1/"
 
-    def start(self, gateway: LocalGateway) -> None:
+    def start(self, gateway: Gateway) -> None:
         """Serve what this gateway leads to, in the background."""
         self.gateway = gateway
         threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
@@ -147,7 +158,9 @@ class RequestHandler(BaseHTTPRequestHandler):
             body=body or None,
         )
         headers = answer["headers"] | answer["multiValueHeaders"]
-        self._send(answer["statusCode"], headers, answer["body"].encode())
+        content = answer["body"]
+        sent = content.encode() if isinstance(content, str) else content
+        self._send(answer["statusCode"], headers, sent)
 
     def _body(self) -> bytes:
         if any(isinstance(it, MissingHeaderBodySeparatorDefect) for it in self.headers.defects):
