@@ -4,6 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 SERVING := .venv/installed-serving
 DEVELOPING := .venv/installed-developing
+CHECKING := .venv/checking
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -22,11 +23,15 @@ serve-deployed: $(SERVING) ## serve the package, deployed to an emulator (PORT=.
 tests: $(DEVELOPING) ## run all tests, with their coverage (ARGS="-k name")
 	$(RUN) -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
-lint: $(DEVELOPING) ## check format, style, types and imports
+lint: $(DEVELOPING) $(CHECKING)/installed ## check format, style, types, imports and templates
 	$(RUN) -m ruff format --check
 	$(RUN) -m ruff check
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
+	$(RUN) -m infra.packaging dev .local/linted
+	.venv/bin/cfn-lint infra/data.yaml infra/operations.yaml .local/linted/sam.json
+	$(CHECKING)/bin/checkov --config-file infra/checkov.yaml \
+		-f infra/data.yaml -f infra/operations.yaml -f .local/linted/sam.json
 
 bench: $(DEVELOPING) ## measure round trips, CPU time and cold start
 	$(RUN) -m bench
@@ -85,6 +90,13 @@ endif
 
 $(SERVING): .venv/made requirements.txt infra/requirements.txt
 	$(PIP) -r requirements.txt -r infra/requirements.txt
+	@touch $@
+
+# On its own, as it wants another boto3 than the emulator does.
+$(CHECKING)/installed: .venv/made infra/requirements-checking.txt
+	$(RUN) -m venv --clear $(CHECKING)
+	$(CHECKING)/bin/pip install --quiet --disable-pip-version-check \
+		-r infra/requirements-checking.txt
 	@touch $@
 
 $(DEVELOPING): $(SERVING) requirements-dev.txt

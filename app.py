@@ -23,8 +23,8 @@ application = application_from_environment()
 STREAM = application.settings.objects_stream_arn or "KINTO_OBJECTS_STREAM_ARN is not set"
 QUEUES = {queue: queue.of_stage(application.settings.stage) for queue in Queue}
 
-RETRIES_AT_ONCE = 20
-"""Endpoints that hang hold up no more functions than these: the account's are not endless."""
+AT_ONCE = 20
+"""Functions that purge, or that endpoints which hang hold up: the account's are not endless."""
 
 
 def answer(**_path_parameters: str) -> ChaliceResponse:
@@ -46,7 +46,7 @@ def changes(event: DynamoDBEvent) -> None:
     application.background.changes.handle(event.to_dict()["Records"])
 
 
-@app.on_sqs_message(QUEUES[Queue.PURGES], batch_size=1, name="purge")
+@app.on_sqs_message(QUEUES[Queue.PURGES], batch_size=1, name="purge", maximum_concurrency=AT_ONCE)
 def purge(event: SQSEvent) -> None:
     """Remove what deleted objects left behind."""
     for message in event:
@@ -59,9 +59,7 @@ def deliver(event: SQSEvent) -> None:
     _deliver(event, spares=False)
 
 
-@app.on_sqs_message(
-    QUEUES[Queue.RETRIES], batch_size=1, name="retry", maximum_concurrency=RETRIES_AT_ONCE
-)
+@app.on_sqs_message(QUEUES[Queue.RETRIES], batch_size=1, name="retry", maximum_concurrency=AT_ONCE)
 def retry(event: SQSEvent) -> None:
     """Tell listeners what they didn't take before."""
     _deliver(event, spares=True)

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 import pytest
 from moto import mock_aws
 
-from app import METHODS, QUEUES, RETRIES_AT_ONCE, app, application, changes, deliver, purge, retry
+from app import AT_ONCE, METHODS, QUEUES, app, application, changes, deliver, purge, retry
 from chalicelib.api.routes import ROUTES
 from chalicelib.events.queues import Queue
 from chalicelib.storage.connection import Deadline, connect
@@ -331,9 +331,9 @@ def test_functions_of_queues_take_one_message_at_a_time_each_of_its_queue() -> N
     taken = {each.name: (each.queue, each.batch_size, each.maximum_concurrency) for each in sources}
 
     assert taken == {
-        "purge": ("kinto-dev-purges", 1, None),
+        "purge": ("kinto-dev-purges", 1, AT_ONCE),
         "deliver": ("kinto-dev-deliveries.fifo", 1, None),
-        "retry": ("kinto-dev-retries", 1, RETRIES_AT_ONCE),
+        "retry": ("kinto-dev-retries", 1, AT_ONCE),
     }
     assert {queue: f"kinto-dev-{queue}" for queue in Queue} == QUEUES
 
