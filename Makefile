@@ -8,7 +8,7 @@ CHECKING := .venv/checking
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-deployed tests lint bench costs deploy diff rollback destroy package \
+.PHONY: help serve serve-deployed tests lint bench costs deploy diff rollback destroy stage package \
 	backup restore import storage-report redeliver docs version clean
 
 help: ## show this list
@@ -50,6 +50,9 @@ rollback: $(SERVING) ## go back to the release before (STAGE=prod; RELEASE=...; 
 
 destroy: $(SERVING) ## remove functions, API and alarms (STAGE=prod; DATA=remove: the data, too)
 	@DATA="$(DATA)" exec $(RUN) -m infra.destroy "$(STAGE)"
+
+stage: $(SERVING) ## configure a new stage like another (STAGE=staging2 LIKE=prod)
+	@LIKE="$(LIKE)" exec $(RUN) -m infra.new_stage "$(STAGE)"
 
 package: $(SERVING) ## package a stage for a pipeline (STAGE=prod OUT=folder; FORMAT=terraform)
 	@FORMAT="$(FORMAT)" exec $(RUN) -m infra.packaging "$(STAGE)" "$(OUT)"

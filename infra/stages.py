@@ -61,13 +61,13 @@ class Stage:
     @property
     def gateway_stage(self) -> str:
         """The API's own stage, with which its addresses begin."""
-        name: str = self._own["api_gateway_stage"]
+        name: str = self.own["api_gateway_stage"]
         return name
 
     @property
     def stack_parameters(self) -> dict[str, str]:
         """What the templates' parameters are, beside the stage's name."""
-        parameters: dict[str, str] = self._own.get("stack_parameters", {})
+        parameters: dict[str, str] = self.own.get("stack_parameters", {})
         return parameters
 
     @property
@@ -77,7 +77,7 @@ class Stage:
         Raises:
             StageError: it isn't set, or it is one that everybody knows, or could guess.
         """
-        variables = self._own.get("environment_variables", {}) | self._of_api
+        variables = self.own.get("environment_variables", {}) | self._of_api
         secret: str = variables.get(SECRET, "")
         if secret in _PUBLISHED or len(secret) < _SHORTEST_SECRET:
             raise StageError(
@@ -88,7 +88,7 @@ class Stage:
 
     def set_stream(self, arn: str) -> bool:
         """Have the functions' variables name this stream; False if they do."""
-        variables = self._own.setdefault("environment_variables", {})
+        variables = self.own.setdefault("environment_variables", {})
         if variables.get(STREAM) == arn:
             return False
         variables[STREAM] = arn
@@ -100,12 +100,13 @@ class Stage:
         file.write_text(text + "\n", encoding="utf-8")
 
     @property
-    def _own(self) -> dict[str, Any]:
+    def own(self) -> dict[str, Any]:
+        """The stage's part of the configuration."""
         own: dict[str, Any] = self.config["stages"][self.name]
         return own
 
     @property
     def _of_api(self) -> dict[str, str]:
-        functions = self._own.get("lambda_functions", {})
+        functions = self.own.get("lambda_functions", {})
         variables: dict[str, str] = functions.get(API, {}).get("environment_variables", {})
         return variables

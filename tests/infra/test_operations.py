@@ -146,7 +146,7 @@ def test_every_function_has_a_log_and_is_watched(function: str) -> None:
     assert Metric("AWS/Lambda", "Duration", of_function) in SHOWN
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", sorted(TABLES))
 def test_every_table_is_watched(table: str) -> None:
     of_table = (("TableName", table),)
 
