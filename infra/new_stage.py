@@ -1,9 +1,9 @@
 """A new stage like another: `python -m infra.new_stage staging2`.
 
-From the environment: LIKE is the other. The new stage's part of `.chalice/config.json`, and its policies,
-are those of the other under its own name. It has no domain, as a domain leads to one stage. Where
-the secret is a parameter of Systems Manager, it is one of its own: with another value, users are
-others.
+From the environment: LIKE is the other. The new stage's part of `.chalice/config.json`, and its
+policies, are those of the other under its own name. It has no domain, as a domain leads to one
+stage. Where the secret is a parameter of Systems Manager, it is one of its own: with another value,
+users are others.
 """
 
 import json
