@@ -16,7 +16,6 @@ A step finds out by itself what is left to do. So what was stopped, or failed, i
 """
 
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -35,14 +34,12 @@ from infra.chalice_state import DeployedStage
 from infra.checking import CheckError, check, url_of
 from infra.releases import Releases
 from infra.stacks import Stack, StackError, parameters
+from infra.stage_secret import create_secret
 from infra.stages import CONFIG, ROOT, Stage, StageError
 from infra.tables import TEMPLATE
 from infra.version import version_of
 
 OPERATIONS = TEMPLATE.with_name("operations.yaml")
-
-_PARAMETER = "ssm:"
-_SECRET_BYTES = 32
 
 
 class DeployError(Exception):
@@ -129,26 +126,6 @@ def stack_outputs(stack: Stack) -> dict[str, str]:
     if not outputs:
         raise DeployError(f"there is no stack {stack.name} yet")
     return outputs
-
-
-def create_secret(stage: Stage) -> Iterator[str]:
-    """Have a random one where it is kept, if there is none; never changes one."""
-    reference = stage.secret
-    if not reference.startswith(_PARAMETER):
-        return
-    name = reference.removeprefix(_PARAMETER)
-    client = boto3.client("ssm")
-    if client.describe_parameters(
-        ParameterFilters=[{"Key": "Name", "Option": "Equals", "Values": [name]}]
-    )["Parameters"]:
-        return
-    client.put_parameter(
-        Name=name,
-        Value=secrets.token_hex(_SECRET_BYTES),
-        Type="SecureString",
-        Description="Keys the user ids of Kinto. Another value means other users.",
-    )
-    yield f"created a random one, the parameter {name}"
 
 
 def put_data(stage: Stage) -> Iterator[str]:

@@ -16,10 +16,10 @@ from botocore.exceptions import ClientError
 from infra.chalice_state import DeployedStage
 from infra.deploy import ERRORS, DeployError, chalice, data_stack, operations_stack
 from infra.queues import queue_resources
+from infra.stage_secret import parameter_of
 from infra.stages import Stage
 from infra.tables import table_resources
 
-_PARAMETER = "ssm:"
 _GONE = (
     "ResourceNotFoundException",
     "AWS.SimpleQueueService.NonExistentQueue",
@@ -85,10 +85,9 @@ def _destroy_data(stage: Stage) -> Iterator[str]:
     for queue in queue_resources(stage.name).values():
         if _is_there(_remove_queue, sqs, queue["QueueName"]):
             yield f"removed the queue {queue['QueueName']}"
-    if stage.secret.startswith(_PARAMETER):
-        parameter = stage.secret.removeprefix(_PARAMETER)
-        if _is_there(_remove_parameter, ssm, parameter):
-            yield f"removed the secret {parameter}"
+    parameter = parameter_of(stage)
+    if parameter is not None and _is_there(_remove_parameter, ssm, parameter):
+        yield f"removed the secret {parameter}"
 
 
 def _is_there(remove: Callable[[Any, str], object], client: Any, name: str) -> bool:

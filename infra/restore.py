@@ -10,12 +10,11 @@ is restored. The command can be stopped and run again at any time; what is left 
 tell. It takes DynamoDB's time (ten minutes to some hours, however small the table), and then some
 minutes for each gigabyte. In order:
 
-1. Give the new stage its part of `.chalice/config.json` and its policies: those of the old one
-   under another name, and **the same userid_hmac_secret**, or its users are others.
-2. Restore. `objects` comes back; `access` is made anew; clocks, counts and rows are made right
-   (`infra/rebuilding.py`); deletion protection, TTL and point-in-time recovery are set. The stream
-   comes last: a table that has one is in service, and never touched here. Then the data stack
-   takes the tables in.
+1. `make stage STAGE=prod2 LIKE=prod` configures the new stage.
+2. Restore. The secret is copied, as with another one users would be others. `objects` comes back;
+   `access` is made anew; clocks, counts and rows are made right (`infra/rebuilding.py`); deletion
+   protection, TTL and point-in-time recovery are set. The stream comes last: a table that has one
+   is in service, and never touched here. Then the data stack takes the tables in.
 3. `make storage-report STAGE=prod2` tells what is there.
 4. `make deploy STAGE=prod2`: the other resources, and functions that read the new stream.
 5. Point the custom domain at the new stage, and its clients are there.
@@ -60,12 +59,14 @@ from infra.adoption import adopt_tables
 from infra.queues import PURGES, queue_resources
 from infra.rebuilding import InUseError, Rebuilding
 from infra.stacks import StackError
+from infra.stage_secret import copy_secret
 from infra.stages import Stage, StageError
 from infra.tables import table_resources
 
 POLLS = {"Delay": 20, "MaxAttempts": 8640}
 """A restored table is looked at as often as this, in seconds, and two days."""
 
+_PREFIX, _, _SUFFIX = Tables.of_stage("*").objects.partition("*")
 _CREATED_WITH = ("TableName", "AttributeDefinitions", "KeySchema", "BillingMode")
 _OBJECTS, _ACCESS = "Objects", "Access"
 
@@ -184,6 +185,7 @@ class Restoration:
         if objects is None or self._is_to_go_on(objects):
             yield from self._make_right()
         objects = self._table(self._tables.objects)
+        yield from self._take_secret(objects)
         yield f"{self._tables.objects} is ready; it was {_told(objects)}"
         yield f"its stream: {objects['LatestStreamArn']}"
         if adopt_tables(boto3.client("cloudformation"), self._stage, self._polls):
@@ -231,6 +233,19 @@ class Restoration:
             f"DynamoDB restores {self._tables.objects}: ten minutes to some hours; if this is"
             " stopped, run it again"
         )
+
+    def _take_secret(self, objects: Mapping[str, Any]) -> Iterator[str]:
+        """The users are those of the stage that was restored: with another secret, others are."""
+        table = objects["RestoreSummary"]["SourceTableArn"].rpartition("/")[2]
+        source = table.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+        if source == self._stage.name:
+            return
+        try:
+            other = Stage.read(source)
+        except StageError:
+            yield f"{source} isn't configured here: copy its secret by hand, before deploying"
+        else:
+            yield from copy_secret(self._stage, other)
 
     def _forget_purges(self) -> None:
         """What is to be purged of a table of this name would be removed from what comes back."""

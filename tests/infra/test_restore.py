@@ -29,7 +29,7 @@ from chalicelib.storage.items import RawItem, from_raw, is_object
 from chalicelib.storage.keys import CLOCK_ID
 from chalicelib.storage.tables import Tables
 from chalicelib.storage.transactions import Storage
-from infra import backup, restore
+from infra import backup, restore, stages
 from infra.leftovers import Inspection, Report
 from infra.rebuilding import Census, InUseError, Rebuilding
 from infra.restore import Restoration, RestoreError, Source
@@ -57,7 +57,14 @@ Items = dict[tuple[str, str], RawItem]
 
 
 def stage(**parameters: str) -> Stage:
-    return Stage(TO, {"stages": {TO: {"stack_parameters": parameters}}})
+    variables = {stages.SECRET: f"ssm:{parameter(TO)}"}
+    own = {"stack_parameters": parameters, "environment_variables": variables}
+    return Stage(TO, {"stages": {TO: own}})
+
+
+def parameter(stage: str) -> str:
+    """Where a stage's secret is kept."""
+    return f"/kinto/{stage}/userid-hmac-secret"
 
 
 def restoration(source: Source | None = SOURCE, **parameters: str) -> Restoration:
@@ -147,6 +154,9 @@ class Moto:
 
     def clear(self) -> None:
         self._backend.tables = {}
+        client = boto3.client("ssm")
+        for found in client.describe_parameters()["Parameters"]:
+            client.delete_parameter(Name=found["Name"])
 
     def put(self, table: str, wanted: Items) -> None:
         """Have just these items in a table, without calls."""
@@ -576,7 +586,8 @@ def test_a_stage_that_is_ready_is_left_alone(after: Client) -> None:
     lines = [*restoration().run()]
 
     assert (items(), rows()) == there
-    assert lines[0].startswith(f"{OBJECTS} is ready; it was restored from ")
+    assert any(it.startswith(f"{OBJECTS} is ready; it was restored from ") for it in lines)
+    assert not any("DynamoDB restores" in it for it in lines)
 
 
 def test_a_stage_that_was_not_restored_is_refused_and_left_alone(before: Client) -> None:
@@ -741,6 +752,35 @@ def test_recovery_is_asked_for_until_a_new_table_is_ready_for_it(
 
 
 # Backups, and the commands
+
+
+def test_users_stay_the_same_as_the_secret_comes_along(before: Client) -> None:
+    client = boto3.client("ssm")
+    client.put_parameter(Name=parameter(FROM), Value="of the users", Type="SecureString")
+
+    told = [*Restoration(stage(), SOURCE, polls=POLLS, now_ms=lambda: LATER_MS).run()]
+
+    found = client.get_parameter(Name=parameter(TO), WithDecryption=True)["Parameter"]
+    assert (found["Type"], found["Value"]) == ("SecureString", "of the users")
+    assert f"the secret is that of {FROM}, the parameter {parameter(TO)}" in told
+    assert "of the users" not in str(told)
+
+
+def test_a_secret_that_the_stage_has_stays(before: Client) -> None:
+    client = boto3.client("ssm")
+    for name, value in ((FROM, "of the users"), (TO, "of its own")):
+        client.put_parameter(Name=parameter(name), Value=value, Type="SecureString")
+
+    [*Restoration(stage(), SOURCE, polls=POLLS, now_ms=lambda: LATER_MS).run()]
+
+    assert client.get_parameter(Name=parameter(TO))["Parameter"]["Version"] == 1
+
+
+def test_a_secret_that_can_not_be_copied_is_told(before: Client) -> None:
+    told = [*Restoration(stage(), SOURCE, polls=POLLS, now_ms=lambda: LATER_MS).run()]
+
+    why = f"{FROM} has no parameter to copy: put its secret in {parameter(TO)}, before deploying"
+    assert why in told
 
 
 def test_a_backup_brings_a_stage_back_under_its_own_name(
