@@ -79,7 +79,7 @@ version: ## print name, version and commit as JSON
 	@$(PYTHON) -m infra.version
 
 clean: ## remove .venv and caches (DATA=remove removes the local server's data as well)
-	rm -rf .venv .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .chalice/deployments .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 ifeq ($(DATA),remove)
 	rm -rf .local

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chalice.cli import main
+from chalice.deploy.packager import BaseLambdaDeploymentPackager
 from chalice.utils import ChaliceZipFile, OSUtils
 
 NOT_SHIPPED = {"__pycache__", "test", "tests"}
@@ -20,6 +21,7 @@ NOT_SHIPPED = {"__pycache__", "test", "tests"}
 
 _MODE = 0o100644 << 16
 
+_filename_there = BaseLambdaDeploymentPackager._deployment_package_filename
 _zipinfo_here = ChaliceZipFile._create_zipinfo
 
 
@@ -39,9 +41,20 @@ def _create_zipinfo(archive: ChaliceZipFile, *given: Any, **named: Any) -> zipfi
     return info
 
 
+def _deployment_package_filename(
+    packager: BaseLambdaDeploymentPackager, project: str, version: str, prefix: str = ""
+) -> str:
+    """Where the package is kept: not where plain `chalice` looks for what it made of the same."""
+    return _filename_there(packager, project, version, f"{prefix}lean-")
+
+
 if __name__ == "__main__":
     os.environ["PIP_NO_DEPS"] = "1"
     # Chalice has no way to be told.
-    for kind, replacement in ((OSUtils, walk), (ChaliceZipFile, _create_zipinfo)):
+    for kind, replacement in (
+        (OSUtils, walk),
+        (ChaliceZipFile, _create_zipinfo),
+        (BaseLambdaDeploymentPackager, _deployment_package_filename),
+    ):
         setattr(kind, replacement.__name__, replacement)
     sys.exit(main())
