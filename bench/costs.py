@@ -114,6 +114,7 @@ def _assumptions() -> dict[str, str]:
         "write_unit": f"{prices.WRITE_UNIT.usd}",
         "log_gb": _usd(prices.LOG_BYTE.usd),
         "platform_bytes": f"{prices.PLATFORM_LOG_BYTES}",
+        "access_bytes": f"{prices.ACCESS_LOG_BYTES}",
         "out_gb": _usd(prices.BYTE_OUT.usd),
         "changes": _usd(prices.changes_cost()),
         "changes_ms": f"{prices.CHANGES_MS}",

@@ -87,6 +87,9 @@ CPUS: Final = 1024 / 1769
 PLATFORM_LOG_BYTES: Final = 384
 """Lambda's lines START, END and REPORT, and the 26 bytes that CloudWatch adds to each event."""
 
+ACCESS_LOG_BYTES: Final = 500
+"""Of API Gateway's line of the access log."""
+
 WEBHOOK_MS: Final = 100
 """Assumed: how long a receiver takes to answer, with what `deliver` does itself."""
 
@@ -167,7 +170,7 @@ def cost_of(usage: Usage, *, gb_s: Price = ARM_GB_S) -> Cost:
         function=LAMBDA_REQUEST.of(MILLION) + gb_s.of(seconds * MEMORY_GB),
         dynamodb=READ_UNIT.of(usage.read_units * MILLION)
         + WRITE_UNIT.of(usage.write_units * MILLION),
-        logs=LOG_BYTE.of((usage.log_bytes + PLATFORM_LOG_BYTES) * MILLION),
+        logs=LOG_BYTE.of((usage.log_bytes + PLATFORM_LOG_BYTES + ACCESS_LOG_BYTES) * MILLION),
         transfer=BYTE_OUT.of(usage.answer_bytes * MILLION),
         events=changes_cost() if usage.writes else 0.0,
     )

@@ -33,6 +33,12 @@ _NEW_ROLE_S = 60.0  # until another service sees a role that was just made
 _NEW_ROLE_POLL_S = 3.0
 
 _TLS = "TLS_1_2"  # Chalice's default
+# Chalice's bounds end before Terraform 1.4, and before the provider knew Python 3.11.
+_TERRAFORM = {
+    "required_version": ">= 1.4",
+    "required_providers": {"aws": {"source": "hashicorp/aws", "version": ">= 5.11"}},
+}
+
 _ALL_METHODS = "*/*"
 _DETAILED_METRICS = False
 """By method, they are some 500 metrics, billed each. The access log tells the same by path."""
@@ -149,7 +155,6 @@ def template_additions(gateway: Gateway) -> dict[str, Any]:
     properties = {
         # Without it SAM makes another stage, `Stage`, that none of this holds for.
         "OpenApiVersion": "2.0",
-        "DefinitionBody": {"x-amazon-apigateway-gateway-responses": gateway.answers},
         "AccessLogSetting": {
             "DestinationArn": {"Fn::Sub": arn + access_log_group(gateway.stage)},
             "Format": LOG_FORMAT,
@@ -174,10 +179,10 @@ def template_additions(gateway: Gateway) -> dict[str, Any]:
 
 
 def terraform_additions(gateway: Gateway, gateway_stage: str) -> dict[str, Any]:
-    """What is to be merged into Chalice's configuration of Terraform, beside the answers.
+    """What is to be merged into Chalice's configuration of Terraform.
 
     Chalice has the deployment make the stage, which can't have settings then: so it becomes a
-    resource of its own. The answers belong into the definition, `local.chalice_api_swagger`.
+    resource of its own.
     """
     of_api = {"rest_api_id": "${aws_api_gateway_rest_api.rest_api.id}"}
     log_group = (
@@ -208,6 +213,7 @@ def terraform_additions(gateway: Gateway, gateway_stage: str) -> dict[str, Any]:
         },
     }
     return {
+        "terraform": _TERRAFORM,
         "resource": {kind: {"rest_api": resource} for kind, resource in resources.items()},
         "output": {"EndpointURL": {"value": "${aws_api_gateway_stage.rest_api.invoke_url}"}},
     }

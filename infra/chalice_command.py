@@ -1,26 +1,34 @@
-"""Chalice's commands, with packages of what functions need alone, and the same at each time.
+"""Chalice's commands, with what it has no way to be told.
 
-`python -m infra.chalice_command deploy --stage prod` is `chalice deploy --stage prod`, but for the
-zip: what requirements.txt doesn't name stays out (it names all that Lambda lacks: botocore, pip
-and others would come along as dependencies), tests of libraries too; and its bytes depend on the
-contents alone, not on the order of folders or the umask of the machine.
+`python -m infra.chalice_command prod deploy` is `chalice deploy --stage prod`, but for:
+
+- The package. What requirements.txt doesn't name stays out (it names all that Lambda lacks:
+  botocore, pip and others would come along as dependencies), tests of libraries too. Its bytes
+  depend on the contents alone, not on the order of folders or the umask of the machine.
+- The definition of the API. It has the gateway's own answers, which Chalice would overwrite.
 """
 
 import os
 import sys
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from chalice.cli import main
+import chalice.cli
 from chalice.deploy.packager import BaseLambdaDeploymentPackager
+from chalice.deploy.swagger import SwaggerGenerator
 from chalice.utils import ChaliceZipFile, OSUtils
+
+from infra.api_gateway import Gateway
+from infra.stages import Stage
 
 NOT_SHIPPED = {"__pycache__", "test", "tests"}
 """Names of folders that nothing imports from on Lambda."""
 
 _MODE = 0o100644 << 16
 
+_definition = SwaggerGenerator.generate_swagger
 _filename_there = BaseLambdaDeploymentPackager._deployment_package_filename
 _zipinfo_here = ChaliceZipFile._create_zipinfo
 
@@ -48,13 +56,27 @@ def _deployment_package_filename(
     return _filename_there(packager, project, version, f"{prefix}lean-")
 
 
-if __name__ == "__main__":
-    os.environ["PIP_NO_DEPS"] = "1"
-    # Chalice has no way to be told.
+def main(stage: str, command: str, *arguments: str) -> None:
+    """Run a command of Chalice for a stage, in the folder of the project; doesn't return."""
+    answers = Gateway.of_stage(
+        Stage.read(stage, Path(".chalice/config.json")).config, stage
+    ).answers
+
+    def generate_swagger(generator: SwaggerGenerator, *given: Any) -> dict[str, Any]:
+        definition: dict[str, Any] = _definition(generator, *given)
+        return definition | {"x-amazon-apigateway-gateway-responses": answers}
+
     for kind, replacement in (
         (OSUtils, walk),
         (ChaliceZipFile, _create_zipinfo),
         (BaseLambdaDeploymentPackager, _deployment_package_filename),
+        (SwaggerGenerator, generate_swagger),
     ):
         setattr(kind, replacement.__name__, replacement)
-    sys.exit(main())
+    os.environ["PIP_NO_DEPS"] = "1"
+    sys.argv[1:] = [command, "--stage", stage, *arguments]
+    chalice.cli.main()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -103,7 +103,7 @@ def package(
         if architecture is not None:
             packaged.config["lambda_architecture"] = architecture
         packaged.write(configured)
-        _run_chalice(["--stage", stage, "--pkg-format", format, str(out.absolute())], build)
+        _run_chalice([stage, "package", "--pkg-format", format, str(out.absolute())], build)
     file, finish = out / FORMATS[format].template, FORMATS[format].finish
     template = finish(json.loads(file.read_text(encoding="utf-8")), packaged)
     file.write_text(json.dumps(template, indent=2) + "\n", encoding="utf-8")
@@ -129,7 +129,7 @@ def _copy_shipped(build: Path) -> None:
 
 def _run_chalice(arguments: list[str], folder: Path) -> None:
     done = subprocess.run(  # noqa: S603  # our own program
-        [sys.executable, "-m", "infra.chalice_command", "package", *arguments],
+        [sys.executable, "-m", "infra.chalice_command", *arguments],
         cwd=folder,
         env=_environment(),
         capture_output=True,

@@ -2,10 +2,9 @@
 
 Chalice has the ARN of the table's stream in it; here it is a parameter, so that one package suits
 any account. The functions have the names that `chalice deploy` gives them, which log groups and
-alarms know them by, and the API has its own answers, access log and limits.
+alarms know them by, and the API its access log and limits.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +19,6 @@ STREAM_PARAMETER = "ObjectsStreamArn"
 
 STREAM_VARIABLE = "objects_stream_arn"
 """Of Terraform."""
-
-_API_SWAGGER = "chalice_api_swagger"
 
 
 def logical_id(function: str) -> str:
@@ -59,15 +56,13 @@ def of_terraform(template: Mapping[str, Any], stage: Stage) -> dict[str, Any]:
         template: as Chalice writes it, with ANY_STREAM.
         stage: that was packaged.
     """
-    gateway = Gateway.of_stage(stage.config, stage.name)
-    answers = {"x-amazon-apigateway-gateway-responses": gateway.answers}
-    swagger = merged(json.loads(template["locals"][_API_SWAGGER]), answers)
     description = f"The output {STREAM_PARAMETER} of the stack kinto-{stage.name}-data"
-    additions = {
-        "locals": {_API_SWAGGER: json.dumps(swagger)},
-        "variable": {STREAM_VARIABLE: {"type": "string", "description": description}},
-    }
-    whole = merged(merged(template, additions), terraform_additions(gateway, stage.gateway_stage))
+    variable = {STREAM_VARIABLE: {"type": "string", "description": description}}
+    gateway = Gateway.of_stage(stage.config, stage.name)
+    whole = merged(
+        merged(template, {"variable": variable}),
+        terraform_additions(gateway, stage.gateway_stage),
+    )
     found: dict[str, Any] = _replaced(whole, ANY_STREAM, f"${{var.{STREAM_VARIABLE}}}")
     return found
 
@@ -86,8 +81,9 @@ def merged(one: Any, other: Any) -> Any:
 
 
 def _replaced(value: Any, text: str, by: Any) -> Any:
+    """A value with something else for a text, and without what is null."""
     if isinstance(value, Mapping):
-        return {name: _replaced(it, text, by) for name, it in value.items()}
+        return {name: _replaced(it, text, by) for name, it in value.items() if it is not None}
     if isinstance(value, list):
         return [_replaced(it, text, by) for it in value]
     return by if value == text else value

@@ -42,7 +42,7 @@ def test_a_million_requests_cost_the_sum_of_their_parts() -> None:
     assert cost.gateway == pytest.approx(3.50)
     assert cost.function == pytest.approx(0.20 + 13.3334 * usage.billed_ms / 1000)
     assert cost.dynamodb == pytest.approx(4 * 0.125 + 8 * 0.625)
-    assert cost.logs == pytest.approx(0.50)
+    assert cost.logs == pytest.approx(0.50 * (616 + 384 + 500) / 1_000)
     assert cost.transfer == pytest.approx(0.90)
     assert cost.events == pytest.approx(changes_cost())
     parts = (cost.gateway, cost.function, cost.dynamodb, cost.logs, cost.transfer, cost.events)

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from chalicelib.settings import Settings
 from infra import packaging
+from infra.gateway_answers import gateway_answers
 from infra.packaging import ARCHIVE, HERE, package
 from infra.stages import STREAM
 
 ON_LAMBDA = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
 """What AWS's runtime for Python has."""
+
+ANSWERS = "x-amazon-apigateway-gateway-responses"
 
 IMPORT_ALL = """
 import importlib, os, pkgutil, sys
@@ -102,9 +106,19 @@ def test_pipelines_get_a_package_that_names_no_account(
     told = capsys.readouterr().out
     assert f"{tmp_path / 'out' / ARCHIVE}: " in told
     text = (tmp_path / "out" / "chalice.tf.json").read_text()
-    variables = json.loads(text)["resource"]["aws_lambda_function"]["changes"]["environment"]
+    template = json.loads(text)
+    answers = json.loads(template["locals"]["chalice_api_swagger"])[ANSWERS]
+    assert answers["THROTTLED"]["statusCode"] == "429"
+    variables = template["resource"]["aws_lambda_function"]["changes"]["environment"]
     assert variables["variables"][STREAM] == "${var.objects_stream_arn}"
     assert "000000000000" not in text
+
+
+def test_the_gateways_answers_are_in_the_definition_of_the_api(packaged: Path) -> None:
+    resources = json.loads((packaged / "sam.json").read_text())["Resources"]
+
+    answers = resources["RestAPI"]["Properties"]["DefinitionBody"][ANSWERS]
+    assert answers == gateway_answers(Settings())
 
 
 @pytest.mark.parametrize(

@@ -353,14 +353,6 @@ def translated(gateway: Gateway, packaged: Any = PACKAGED) -> dict[str, dict[str
     return {resource["Type"]: resource["Properties"] for resource in resources}
 
 
-def test_a_package_has_the_answers_beside_what_chalice_defined() -> None:
-    body = translated(GATEWAY)["AWS::ApiGateway::RestApi"]["Body"]
-
-    assert body["x-amazon-apigateway-gateway-responses"] == GATEWAY.answers
-    assert body["swagger"] == "2.0"
-    assert "get" in body["paths"]["/"]
-
-
 def test_a_package_has_the_log_and_the_limits_at_its_one_stage() -> None:
     resources = translated(GATEWAY)
 
@@ -377,16 +369,6 @@ def test_a_package_has_the_log_and_the_limits_at_its_one_stage() -> None:
         }
     ]
     assert "StageName" not in resources["AWS::ApiGateway::Deployment"]  # SAM's own, unlimited
-
-
-def test_a_package_with_other_answers_is_deployed_anew() -> None:
-    other = replace(GATEWAY, answers=gateway_answers(Settings(retry_after_seconds=9)))
-
-    descriptions = {
-        translated(gateway)["AWS::ApiGateway::Deployment"]["Description"]
-        for gateway in (GATEWAY, other)
-    }
-    assert len(descriptions) == 2
 
 
 def test_a_packaged_domain_leads_to_the_stage_once_it_is_there() -> None:

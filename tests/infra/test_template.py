@@ -1,6 +1,5 @@
 """What is packaged, made whole for CloudFormation and for Terraform."""
 
-import json
 from typing import Any
 
 from hypothesis import given
@@ -48,19 +47,11 @@ def test_the_stream_is_a_parameter_wherever_chalice_named_it() -> None:
     assert whole["Parameters"].keys() == {"ObjectsStreamArn"}
 
 
-def test_terraform_is_told_the_stream_and_the_gateways_answers() -> None:
-    swagger = {"swagger": "2.0", "paths": {"/": {}}}
-    template = {
-        "locals": {"chalice_api_swagger": json.dumps(swagger)},
-        "resource": {"aws_lambda_function": {"changes": {"stream": ANY_STREAM}}},
-    }
+def test_terraform_is_told_the_stream_as_a_variable() -> None:
+    template = {"resource": {"aws_lambda_function": {"changes": {"stream": ANY_STREAM}}}}
 
     whole = of_terraform(template, Stage.read("dev"))
 
-    definition = json.loads(whole["locals"]["chalice_api_swagger"])
-    assert definition["paths"] == {"/": {}}
-    answers = definition["x-amazon-apigateway-gateway-responses"]
-    assert answers["THROTTLED"]["statusCode"] == "429"
     assert whole["variable"].keys() == {"objects_stream_arn"}
     stream = whole["resource"]["aws_lambda_function"]["changes"]["stream"]
     assert stream == "${var.objects_stream_arn}"
