@@ -14,6 +14,7 @@ RETRIED_S: Final = 30.0
 """How long an old value is used where it can't be looked up: that takes time at each attempt."""
 
 _REFERENCE: Final = re.compile(r"(?P<service>ssm|secretsmanager):(?P<name>\S+)")
+_MEANT: Final = re.compile("(ssm|secretsmanager):")
 
 
 class SecretError(Exception):
@@ -61,9 +62,12 @@ class Secrets:
         A value is used for 300 s, and on after that where it can't be looked up again.
 
         Raises:
-            SecretError: the first look-up failed, or found no text.
+            SecretError: the first look-up failed, or found no text, or it is a reference to
+                nothing.
         """
         reference = _REFERENCE.fullmatch(text)
+        if reference is None and _MEANT.match(text):
+            raise SecretError(f"{text!a} names no secret: it has no name, or blanks in it")
         if reference is None:
             return text
         kept = self._kept.get(text)

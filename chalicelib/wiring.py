@@ -17,7 +17,7 @@ from chalicelib.auth.loading import load_policies
 from chalicelib.metrics import SILENT, Metrics
 from chalicelib.observability import configure_logging, log_warning
 from chalicelib.plugins.loading import load_plugins
-from chalicelib.secret_references import SecretError, Secrets, is_reference
+from chalicelib.secret_references import SecretError, Secrets
 from chalicelib.settings import Settings, SettingsError, unknown_variables
 from chalicelib.storage.connection import Dynamo, connect
 from chalicelib.storage.tables import Tables
@@ -70,7 +70,7 @@ def application_from_environment() -> Application:
     dynamo = Dynamo(connect(region), Tables.of_stage(settings.stage))
     plugins = load_plugins(settings)
     is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
-    metrics = Metrics(settings.stage, print) if is_on_lambda else SILENT
+    metrics = Metrics(settings.stage, _write_line) if is_on_lambda else SILENT
     application = Application(
         settings,
         Service(settings, Storage(dynamo), load_policies(settings), plugins, metrics=metrics),
@@ -81,12 +81,17 @@ def application_from_environment() -> Application:
     return application
 
 
+def _write_line(text: str) -> None:
+    """To standard output in one piece, as CloudWatch reads no metrics from torn lines."""
+    sys.stdout.write(f"{text}\n")
+
+
 def _with_secret(settings: Settings) -> Settings:
     """With the secret itself, where a setting says where it is kept.
 
     Chalice's commands have no use for it, and perhaps no right to it.
     """
-    if not is_reference(settings.userid_hmac_secret) or "AWS_CHALICE_CLI_MODE" in os.environ:
+    if "AWS_CHALICE_CLI_MODE" in os.environ:
         return settings
     kept = Secrets(os.environ.get("AWS_REGION"), os.environ.get("AWS_ENDPOINT_URL") or None)
     try:

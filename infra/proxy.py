@@ -4,6 +4,7 @@
 the gateway's stage, and its answers name no other.
 """
 
+import re
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
@@ -15,6 +16,8 @@ _TIMEOUT_S = 60.0
 _OF_ONE_HOP = frozenset(
     {"connection", "content-length", "expect", "keep-alive", "te", "transfer-encoding", "upgrade"}
 )
+_METHOD = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile("[\\x00-\\x08\\x0a-\\x1f\\x7f]")
 _OF_THE_SERVER = frozenset({"date", "server"})
 
 
@@ -42,6 +45,8 @@ class DeployedGateway:
             ProtocolError: BACKEND (503) where the emulator doesn't answer; INVALID_PARAMETERS
                 (400) for a method or a header that can't be sent.
         """
+        if not _METHOD.fullmatch(method) or _CONTROL.search("".join(headers.values())):
+            raise ProtocolError(INVALID_PARAMETERS, message="it isn't HTTP")
         sent = {name: it for name, it in headers.items() if name.lower() not in _OF_ONE_HOP}
         try:
             with closing(HTTPConnection(self._host, timeout=_TIMEOUT_S)) as connection:

@@ -34,6 +34,8 @@ _TO_TRY = {"KINTO_USERID_HMAC_SECRET": "known to everybody"}
 def main(build: str) -> int:
     """Serve until Ctrl-C or SIGTERM; gives the exit status."""
     signal.signal(signal.SIGTERM, _leave)
+    # Also where a shell runs this in the background: it has Ctrl-C ignored then.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return exit_status(partial(_serve, Path(build)))
 
 

@@ -338,8 +338,10 @@ class Dynamo:
                 self.transact(actions, uuid.uuid4().hex, deadline)
                 return
             except ConflictError as conflict:
-                groups = [*_without(conflict.failed, groups)]
-                deadline.wait(conflict)
+                possible = [*_without(conflict.failed, groups)]
+                if len(possible) == len(groups):
+                    deadline.wait(conflict)
+                groups = possible
 
     def keeps(
         self, table: str, raw: RawItem, deadline: Deadline, *, reads_only: bool = False

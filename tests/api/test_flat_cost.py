@@ -13,7 +13,7 @@ from tests.doubles import Client, Cost, Meter, Patience
 from tests.raw_records import POSTS, raw_records, record_id
 from tests.shared_moto import put_directly
 
-SIZES = (100, 5_000, 20_000)
+SIZES = (100, 1_000, 10_000)
 PAGE = 25
 PARENTS_AND_CLOCK = 3
 

@@ -171,7 +171,7 @@ def check_shape(response: JsonObject, *, is_head: bool) -> None:
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(requests=st.lists(parts, max_size=6), defaults=parts | st.none() | values)
 def test_any_batch_is_answered_in_kintos_shape(
@@ -193,7 +193,7 @@ def test_any_batch_is_answered_in_kintos_shape(
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(request=requests, is_user=st.booleans())
 def test_any_request_is_answered_in_kintos_shape(
@@ -294,7 +294,7 @@ def parameters_of(path: str) -> st.SearchStrategy[list[tuple[str, str]]]:
     return st.lists(st.one_of(st.tuples(any_name, looks), limits), max_size=4)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), path=st.sampled_from([RECORDS, *LISTS]))
 def test_any_parameters_of_a_list_are_answered_and_pages_together_are_the_list(
     client: Client, data: st.DataObject, path: str

@@ -348,7 +348,7 @@ PAGE_OF_SHARED = {"BatchGetItem": 2, "Query": 5}
 def test_a_shared_list_costs_what_is_shared(client: Client, dynamo: Dynamo, bob: str) -> None:
     shared = [create(client, RECORDS, read=[bob]) for _ in range(3)]
     client.ask("PATCH", f"{RECORDS}/{shared[0]}", {})
-    raws = raw_records(range(20_000), within=within_of(dynamo))
+    raws = raw_records(range(5_000), within=within_of(dynamo))
     put_directly(dynamo.tables.objects, raws)
     meter = Meter(dynamo._connection.client)
 
@@ -426,7 +426,7 @@ def test_what_names_the_user_often_is_read_in_parts(
 
 
 @settings(
-    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(st.lists(st.sampled_from(["read", "write", "none", "gone", "revoked"]), max_size=6))
 def test_rows_only_propose_and_permissions_decide(client: Client, fates: list[str]) -> None:

@@ -587,10 +587,6 @@ ALWAYS_MET: Final = (
         (0, ("GET part of list of group", "DELETE part of list of record", "DELETE bucket 200")),
         (1, ("DELETE part of list of bucket", "created group again", "created bucket again")),
         (2, ("DELETE part of list of collection", "refused what could be read before")),
-        (
-            3,
-            ("GET part of list of record", "refused what could be read before", "DELETE group 200"),
-        ),
         (4, ("GET part of list of group", "POST list of record 200", "DELETE list of bucket 401")),
     ],
 )

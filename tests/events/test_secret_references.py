@@ -84,9 +84,15 @@ def test_a_reference_names_a_service_and_a_secret(text: str) -> None:
     assert is_reference(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "ssm", "ssm:", "ssm:a b", "ssm:a\n", " ssm:a", "SSM:a", "s3:a", "whsec_ssm:a"]
-)
+@pytest.mark.parametrize("text", ["ssm:", "ssm:a b", "ssm:a\n", "secretsmanager:"])
+def test_a_reference_to_nothing_is_no_value(text: str, secrets: Secrets, stores: Stores) -> None:
+    assert not is_reference(text)
+    with pytest.raises(SecretError, match="names no secret"):
+        secrets.value_of(text)
+    assert stores.calls == []
+
+
+@pytest.mark.parametrize("text", ["", "ssm", " ssm:a", "SSM:a", "s3:a", "whsec_ssm:a"])
 def test_any_other_text_is_its_own_value(text: str, secrets: Secrets, stores: Stores) -> None:
     assert not is_reference(text)
     assert secrets.value_of(text) == text

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.protocol.errors import INVALID_PARAMETERS, ProtocolError
 from infra.packaged import Deployment
 from infra.proxy import DeployedGateway
 from infra.server import MAX_BODY_BYTES, LocalServer
@@ -238,3 +239,13 @@ def test_a_method_that_can_not_be_handed_on_is_refused_as_kinto_does(
     assert received.startswith(b"HTTP/1.1 400 ")
     assert json.loads(received.partition(b"\r\n\r\n")[2])["errno"] == 107
     assert stand_in.asked == []
+
+
+@pytest.mark.parametrize(("method", "value"), [("G(T", "a"), ("GET", "a\x00b"), ("GET", "\x1f")])
+def test_what_is_not_http_is_refused_before_it_is_sent(method: str, value: str) -> None:
+    gateway = DeployedGateway(DEPLOYMENT, "http://127.0.0.1:9")
+
+    with pytest.raises(ProtocolError) as refused:
+        gateway.handle_request(method, "/v1/", {"X-Any": value}, None)
+
+    assert refused.value.kind is INVALID_PARAMETERS
