@@ -33,7 +33,7 @@ WRITES_A_DAY: Final = 5
 RECORDS_A_USER: Final = 200
 DAYS: Final = 30
 
-ALARMS: Final = 20
+ALARMS: Final = 21
 """In infra/operations.yaml."""
 
 METRICS: Final = 10
@@ -41,9 +41,6 @@ METRICS: Final = 10
 
 IDLE_POLLS: Final = 5 * 3 * 60 * 24 * DAYS
 """Of one queue: Lambda keeps up to five polls open, of 20 s each."""
-
-TABLE_KEYS: Final = 2 * 12 * 24 * DAYS
-"""Requests of KMS: DynamoDB asks for a table's key once in five minutes, at least."""
 
 MESSAGE_BYTES: Final = 2_000
 DELIVERY_LOG_BYTES: Final = 120
@@ -224,8 +221,6 @@ def _idle(stored: int) -> dict[str, str]:
 def _idle_items() -> Iterator[Item]:
     polls = prices.FIFO_REQUEST.of(IDLE_POLLS) + prices.SQS_REQUEST.of(2 * IDLE_POLLS)
     yield Item("Lambda's polls of three queues", f"{3 * IDLE_POLLS:,} requests", polls)
-    keys = prices.KMS_REQUEST.of(TABLE_KEYS)
-    yield Item("KMS, for two tables", f"{TABLE_KEYS:,} requests", keys)
     yield Item("alarms", f"{ALARMS}", prices.ALARM.of(ALARMS))
     yield Item("a dashboard", "1", prices.DASHBOARD.of(1))
     yield Item("metrics of our own (assumed)", f"{METRICS}", prices.METRIC.of(METRICS))

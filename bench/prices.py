@@ -19,7 +19,6 @@ _API_GATEWAY = "https://aws.amazon.com/api-gateway/pricing/"
 _CLOUDWATCH = "https://aws.amazon.com/cloudwatch/pricing/"
 _DYNAMODB = "https://aws.amazon.com/dynamodb/pricing/on-demand/"
 _EC2 = "https://aws.amazon.com/ec2/pricing/on-demand/"
-_KMS = "https://aws.amazon.com/kms/pricing/"
 _LAMBDA = "https://aws.amazon.com/lambda/pricing/"
 _SQS = "https://aws.amazon.com/sqs/pricing/"
 
@@ -61,13 +60,12 @@ LOG_GB = Price("CloudWatch Logs, storage (compressed)", 0.03, 1, "GB-month", _CL
 ALARM = Price("CloudWatch, alarms", 0.10, 1, "alarm-month", _CLOUDWATCH)
 DASHBOARD = Price("CloudWatch, dashboards above three", 3.00, 1, "dashboard-month", _CLOUDWATCH)
 METRIC = Price("CloudWatch, metrics of our own", 0.30, 1, "metric-month", _CLOUDWATCH)
-KMS_REQUEST = Price("KMS, requests (the key itself is free)", 0.03, 10_000, "requests", _KMS)
 BYTE_OUT = Price("Data out to the internet, above 100 GB", 0.09, GB, "bytes", _EC2)
 
 PRICES = (
     *(API_REQUEST, LAMBDA_REQUEST, X86_GB_S, ARM_GB_S),
     *(READ_UNIT, WRITE_UNIT, STORED_GB, BACKED_UP_GB),
-    *(SQS_REQUEST, FIFO_REQUEST, LOG_BYTE, LOG_GB, ALARM, DASHBOARD, METRIC, KMS_REQUEST, BYTE_OUT),
+    *(SQS_REQUEST, FIFO_REQUEST, LOG_BYTE, LOG_GB, ALARM, DASHBOARD, METRIC, BYTE_OUT),
 )
 
 

@@ -131,6 +131,6 @@ def listener_name(listener: str) -> str:
 
 def parse_stage(value: str) -> str:
     """What can be in the names of tables, queues and functions; these have 64 characters."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,35}", value):
-        raise ValueError("at most 35 letters, digits, dashes and underscores")
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,35}", value):
+        raise ValueError("at most 35 letters, digits and dashes")
     return value

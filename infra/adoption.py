@@ -1,24 +1,29 @@
-"""Tables that are there already, taken into the data stack of their stage.
+"""What is there already, taken into the data stack of its stage.
 
-CloudFormation refuses to create what is there. It imports it, but nothing else at the same time:
-so the stack begins with the tables alone; queues and outputs come with its next update.
+CloudFormation refuses to create what is there: restored tables, or what a stack left that was
+deleted. It imports it, but nothing else at the same time: so the stack begins with what is there
+alone; the rest, and outputs, come with its next update.
 """
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import boto3
 import yaml
-from botocore.exceptions import ClientError, WaiterError
 
-from infra.deploy import data_stack, stack_arguments
-from infra.stacks import StackError
+from infra.queues import queue_resources
+from infra.stacks import POLLS, Stack, StackError
+from infra.stage_stacks import data_stack, stack_arguments
 from infra.stages import Stage
 from infra.tables import TEMPLATE, table_resources
 
+_TO_OTHERS = ("DependsOn", "RedrivePolicy")
 
-def adopt_tables(client: Any, stage: Stage, polls: Mapping[str, float]) -> bool:
-    """Begin a stage's data stack with its tables; False where there is a stack.
+
+def adopt_tables(client: Any, stage: Stage, polls: Mapping[str, float] = POLLS) -> list[str]:
+    """Begin a stage's data stack with its tables and queues; gives what it has, a line each.
+
+    That is nothing where there is a stack already, or neither tables nor queues are there.
 
     Args:
         client: of boto3, for CloudFormation.
@@ -26,54 +31,77 @@ def adopt_tables(client: Any, stage: Stage, polls: Mapping[str, float]) -> bool:
         polls: how often CloudFormation is asked, as boto3's waiters have it.
 
     Raises:
-        StackError: CloudFormation doesn't take them.
+        StackError: CloudFormation doesn't take them, or can't go on with the stack that is there;
+            or one of the tables is missing.
     """
-    name = data_stack(stage).name
-    if not _is_to_begin(client, name):
-        return False
-    change_set = client.create_change_set(
-        **stack_arguments(stage, TEMPLATE) | {"TemplateBody": _of_tables_alone(stage.name)},
-        StackName=name,
-        ChangeSetName=f"kinto-{uuid.uuid4().hex}",
-        ChangeSetType="IMPORT",
-        ResourcesToImport=_to_import(stage.name),
-    )["Id"]
-    try:
-        prepared, imported = map(
-            client.get_waiter, ("change_set_create_complete", "stack_import_complete")
+    stack = Stack(client, data_stack(stage).name, polls)
+    if stack.is_usable():
+        return []
+    found = {**_tables(stage.name), **_queues(stage.name)}
+    if not found:
+        return []
+    arguments = stack_arguments(stage, TEMPLATE) | {"TemplateBody": _template_of(found)}
+    return stack.adopt([*found.values()], **arguments)
+
+
+def _tables(stage: str) -> dict[str, dict[str, Any]]:
+    """Both tables, as CloudFormation imports them, by logical id; none where there are none."""
+    client = boto3.client("dynamodb")
+    names = {key: it["TableName"] for key, it in table_resources(stage).items()}
+    there = {key: name for key, name in names.items() if _is_there(client, name)}
+    if there and there != names:
+        missing = ", ".join(name for key, name in names.items() if key not in there)
+        raise StackError(
+            f"{', '.join(there.values())} is there, but {missing} isn't, and neither is of use"
+            " alone: delete it if it is empty, or restore the stage"
         )
-        prepared.wait(ChangeSetName=change_set, WaiterConfig=polls)
-        client.execute_change_set(ChangeSetName=change_set)
-        imported.wait(StackName=name, WaiterConfig=polls)
-    except WaiterError as error:
-        why = client.describe_change_set(ChangeSetName=change_set).get("StatusReason", "")
-        raise StackError(f"{name}: {why or error}") from error
-    return True
+    return {
+        key: _to_import(key, "AWS::DynamoDB::Table", TableName=name) for key, name in there.items()
+    }
 
 
-def _is_to_begin(client: Any, name: str) -> bool:
+def _is_there(client: Any, table: str) -> bool:
+    """Whether there is this table, once it has gone if it is going."""
     try:
-        stack = client.describe_stacks(StackName=name)["Stacks"][0]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return True
-        raise
-    return bool(stack["StackStatus"] == "REVIEW_IN_PROGRESS")  # a change set, not carried out
+        status = client.describe_table(TableName=table)["Table"]["TableStatus"]
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    if status == "DELETING":
+        client.get_waiter("table_not_exists").wait(TableName=table)
+    return bool(status != "DELETING")
 
 
-def _of_tables_alone(stage: str) -> str:
+def _queues(stage: str) -> dict[str, dict[str, Any]]:
+    """The queues that are there, as CloudFormation imports them, by logical id."""
+    client = boto3.client("sqs")
+    found: dict[str, dict[str, Any]] = {}
+    for key, properties in queue_resources(stage).items():
+        try:
+            url = client.get_queue_url(QueueName=properties["QueueName"])["QueueUrl"]
+        except client.exceptions.QueueDoesNotExist:
+            continue
+        found[key] = _to_import(key, "AWS::SQS::Queue", QueueUrl=url)
+    return found
+
+
+def _to_import(logical_id: str, kind: str, **identifier: str) -> dict[str, Any]:
+    return {
+        "ResourceType": kind,
+        "LogicalResourceId": logical_id,
+        "ResourceIdentifier": identifier,
+    }
+
+
+def _template_of(logical_ids: Mapping[str, Any]) -> str:
+    """The template with these resources alone, and without what names others: they may be missing.
+
+    An import changes nothing at what it takes in, so a queue's dead letters stay as they are.
+    """
     template = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
-    resources = {name: template["Resources"][name] for name in table_resources(stage)}
-    kept = {name: value for name, value in template.items() if name != "Outputs"}
-    return str(yaml.safe_dump(kept | {"Resources": resources}))
-
-
-def _to_import(stage: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "ResourceType": "AWS::DynamoDB::Table",
-            "LogicalResourceId": name,
-            "ResourceIdentifier": {"TableName": properties["TableName"]},
-        }
-        for name, properties in table_resources(stage).items()
-    ]
+    del template["Outputs"]
+    template["Resources"] = {name: template["Resources"][name] for name in logical_ids}
+    for resource in template["Resources"].values():
+        for name in _TO_OTHERS:
+            resource.pop(name, None)
+            resource["Properties"].pop(name, None)
+    return str(yaml.safe_dump(template))

@@ -247,7 +247,10 @@ class Api:
             gateway: what it is to have.
             log_group_arn: of the access log's group, with or without `:*` at its end.
         """
-        stage = self._client.get_stage(**self._names)
+        try:
+            stage = self._client.get_stage(**self._names)
+        except self._client.exceptions.NotFoundException:  # the API was made, and no more
+            return [self._deploy(gateway.mark, "a new gateway stage")]
         settings = _differing(stage, gateway.limits, log_group_arn.removesuffix(":*"))
         return [
             *self._of_account(),
@@ -277,7 +280,8 @@ class Api:
         # Were it for `puts` alone, a deployment that failed after them would never be made.
         if not puts and deployment.get("description") == gateway.mark:
             return []
-        return [*puts, self._deploy(gateway.mark)]
+        told = f"gateway stage {self._stage}: deployed with these answers"
+        return [*puts, self._deploy(gateway.mark, told)]
 
     def _put(self, name: str, answer: GatewayAnswer) -> Change:
         return Change(
@@ -285,9 +289,9 @@ class Api:
             lambda: self._client.put_gateway_response(**self._id, responseType=name, **answer),
         )
 
-    def _deploy(self, mark: str) -> Change:
+    def _deploy(self, mark: str, tells: str) -> Change:
         return Change(
-            f"gateway stage {self._stage}: deployed with these answers",
+            tells,
             lambda: self._client.create_deployment(**self._names, description=mark),
         )
 

@@ -13,7 +13,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import chalice.cli
 from chalice.deploy.packager import BaseLambdaDeploymentPackager
@@ -56,11 +56,10 @@ def _deployment_package_filename(
     return _filename_there(packager, project, version, f"{prefix}lean-")
 
 
-def main(stage: str, command: str, *arguments: str) -> None:
-    """Run a command of Chalice for a stage, in the folder of the project; doesn't return."""
-    answers = Gateway.of_stage(
-        Stage.read(stage, Path(".chalice/config.json")).config, stage
-    ).answers
+def main(stage: str, command: str, *arguments: str) -> NoReturn:
+    """Run a command of Chalice for a stage, in the project's folder, and exit with its status."""
+    config = Stage.read(stage, Path(".chalice/config.json")).config
+    answers = Gateway.of_stage(config, stage).answers
 
     def generate_swagger(generator: SwaggerGenerator, *given: Any) -> dict[str, Any]:
         definition: dict[str, Any] = _definition(generator, *given)
@@ -75,7 +74,7 @@ def main(stage: str, command: str, *arguments: str) -> None:
         setattr(kind, replacement.__name__, replacement)
     os.environ["PIP_NO_DEPS"] = "1"
     sys.argv[1:] = [command, "--stage", stage, *arguments]
-    chalice.cli.main()
+    sys.exit(chalice.cli.main())
 
 
 if __name__ == "__main__":

@@ -13,11 +13,17 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
+from chalice.config import Config
 
-from infra.stages import API, APP, CONFIG, Stage
+from infra.domains import Domain
+from infra.event_sources import EventSources
+from infra.stages import API, APP, CONFIG, Stage, StageError
 
 _SQS = "sqs"
 _RESOURCE_TYPES = {"dynamodb": "dynamodb_event", _SQS: "sqs_event"}
+
+Resource = dict[str, Any]
+"""Something that is deployed, as Chalice writes it down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,37 +34,77 @@ class DeployedStage:
         stage: whose they are.
         gateway: client of boto3, for API Gateway.
         functions: client of boto3, for Lambda.
+        iam: client of boto3.
     """
 
     stage: Stage
     gateway: Any
     functions: Any
+    iam: Any
 
     @classmethod
     def connect(cls, stage: Stage) -> "DeployedStage":
         """With clients of the operator's account and region."""
-        return cls(stage, boto3.client("apigateway"), boto3.client("lambda"))
+        return cls(stage, *map(boto3.client, ("apigateway", "lambda", "iam")))
 
-    def remember(self, folder: Path = CONFIG.parent) -> None:
-        """Write what is deployed as Chalice does, for it to go on from there."""
+    @property
+    def sources(self) -> EventSources:
+        """What the functions read."""
+        return EventSources(self.stage, self.functions)
+
+    @property
+    def domain(self) -> Domain:
+        """Where clients find the API, if that isn't its own address."""
+        return Domain(self.stage, self.gateway)
+
+    def remember(self, resources: list[Resource], folder: Path = CONFIG.parent) -> None:
+        """Write this down as Chalice does, for it to go on from there."""
         file = folder / "deployed" / f"{self.stage.name}.json"
         file.parent.mkdir(exist_ok=True)
-        state = {"resources": self.resources(), "schema_version": "2.0", "backend": "api"}
+        state = {"resources": resources, "schema_version": "2.0", "backend": "api"}
         file.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
 
-    def resources(self) -> list[dict[str, str]]:
-        """What is deployed, as Chalice writes it down."""
-        return [*self._functions(), *self._sources(), *self._api()]
+    def to_deploy_on(self, stream_arn: str) -> list[Resource]:
+        """What `chalice deploy` is to go on from.
+
+        Of sources those alone that are to stay: Chalice would take one that reads another stream
+        for this, and create none.
+
+        Args:
+            stream_arn: of the table's stream.
+        """
+        sources = self.sources.wanted(stream_arn).items()
+        return [
+            *self.to_delete(),
+            *(_source(name, mapping) for name, mapping in sources),
+            *self.domain.remembered(self.api_id()),
+        ]
+
+    def to_delete(self) -> list[Resource]:
+        """What `chalice delete` is to delete, the last first: roles, functions and the API."""
+        return [*self._roles_and_functions(), *self._api()]
 
     def api_id(self) -> str | None:
-        """The API whose requests the stage's function answers; None where there is none yet."""
-        arn = f":function:{self.stage.functions[API]}/invocations"
+        """The API whose requests the stage's function answers; None where there is none yet.
+
+        Raises:
+            StageError: there are several, and no way to know which of them clients use.
+        """
+        function = self.stage.functions[API]
+        arn = f":function:{function}/invocations"
         pages = self.gateway.get_paginator("get_rest_apis").paginate()
-        for api in (api for page in pages for api in page["items"]):
-            if api["name"] == APP and arn in self._integration_of(api["id"]):
-                found: str = api["id"]
-                return found
-        return None
+        found: list[str] = [
+            api["id"]
+            for page in pages
+            for api in page["items"]
+            if api["name"] == APP and arn in self._integration_of(api["id"])
+        ]
+        if len(found) > 1:
+            raise StageError(
+                f"several APIs lead to {function}: {', '.join(found)}; delete those that nobody"
+                " uses (aws apigateway delete-rest-api)"
+            )
+        return found[0] if found else None
 
     def configuration_of(self, function: str) -> dict[str, Any] | None:
         """What Lambda knows of a function; None where there is none."""
@@ -70,19 +116,47 @@ class DeployedStage:
             raise
         return found
 
-    def remove_other_sources(self, stream_arn: str) -> list[str]:
-        """Have `changes` read this stream alone: others are those of tables that are gone.
+    def role_name(self, name: str) -> str:
+        """What Chalice calls a function's role, and the policy in it.
 
-        Gives their ARNs.
+        Args:
+            name: of the function, as Chalice calls it.
         """
-        others = [
-            mapping
-            for mapping in self._mappings(self.stage.functions["changes"])
-            if mapping["EventSourceArn"] != stream_arn
-        ]
-        for mapping in others:
-            self.functions.delete_event_source_mapping(UUID=mapping["UUID"])
-        return [mapping["EventSourceArn"] for mapping in others]
+        return f"{APP}-{self.stage.name}-{name}"
+
+    def refuse_package(self) -> None:
+        """Have what CloudFormation deployed be left to it.
+
+        Raises:
+            StageError: a function has a role that Chalice hasn't made.
+        """
+        for name, function in self.stage.functions.items():
+            found = self.configuration_of(function)
+            role = found["Role"].rpartition("/")[2] if found else self.role_name(name)
+            if role != self.role_name(name):
+                raise StageError(
+                    f"{function} was deployed from a package (its role is {role}): deploy the next"
+                    " package there, or delete the stack of the package first"
+                )
+
+    def concurrency_changes(self) -> Iterator[str]:
+        """What deploying does to reserved concurrencies, which may brake a function; a line each.
+
+        Chalice removes one that isn't configured.
+        """
+        for name, function in self.stage.functions.items():
+            if self.configuration_of(function) is None:
+                continue
+            asked = self.functions.get_function_concurrency(FunctionName=function)
+            found = asked.get("ReservedConcurrentExecutions")
+            config = Config(self.stage.name, name, config_from_disk=self.stage.config)
+            wanted = config.reserved_concurrency
+            if found == wanted:
+                continue
+            if wanted is None:
+                yield f"releases the reserved concurrency {found} of {function}"
+            else:
+                yield f"sets the reserved concurrency of {function} to {wanted}"
 
     def _integration_of(self, api_id: str) -> str:
         """Where the API sends what asks for its root."""
@@ -97,40 +171,38 @@ class DeployedStage:
         )
         return next((method.get("methodIntegration", {}).get("uri", "") for method in methods), "")
 
-    def _functions(self) -> Iterator[dict[str, str]]:
+    def _roles_and_functions(self) -> Iterator[Resource]:
+        """A role before its function: stopped in between, Chalice would leave a role otherwise."""
         for name, function in self.stage.functions.items():
+            role = self._role(self.role_name(name))
+            if role is not None:
+                yield {
+                    "name": f"{name}_role",
+                    "resource_type": "iam_role",
+                    "role_arn": role["Arn"],
+                    "role_name": role["RoleName"],
+                }
             found = self.configuration_of(function)
             if found is not None:
-                role = found["Role"]
                 yield {
                     "name": name,
                     "resource_type": "lambda_function",
                     "lambda_arn": found["FunctionArn"],
                 }
-                yield {
-                    "name": f"{name}_role",
-                    "resource_type": "iam_role",
-                    "role_arn": role,
-                    "role_name": role.rpartition("/")[2],
-                }
 
-    def _sources(self) -> Iterator[dict[str, str]]:
-        for name, function in self.stage.functions.items():
-            for mapping in self._mappings(function):
-                yield _source(name, mapping)
+    def _role(self, name: str) -> dict[str, Any] | None:
+        try:
+            role: dict[str, Any] = self.iam.get_role(RoleName=name)["Role"]
+        except self.iam.exceptions.NoSuchEntityException:
+            return None
+        return role
 
-    def _mappings(self, function: str) -> list[dict[str, Any]]:
-        pages = self.functions.get_paginator("list_event_source_mappings").paginate(
-            FunctionName=function
-        )
-        return [mapping for page in pages for mapping in page["EventSourceMappings"]]
-
-    def _api(self) -> Iterator[dict[str, str]]:
+    def _api(self) -> Iterator[Resource]:
         if api_id := self.api_id():
             yield {"name": "rest_api", "resource_type": "rest_api", "rest_api_id": api_id}
 
 
-def _source(name: str, mapping: dict[str, Any]) -> dict[str, str]:
+def _source(name: str, mapping: dict[str, Any]) -> Resource:
     arn = mapping["EventSourceArn"]
     service = arn.split(":")[2]
     source = {

@@ -1,18 +1,21 @@
-"""Whether a deployed service answers."""
+"""Whether a deployed service answers, and its functions are called."""
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
+from infra.event_sources import EventSources
+
 PATIENCE_S = 30.0
 """API Gateway and IAM take some seconds until all of their hosts know what is new."""
 
 _POLL_S = 2.0
 _TIMEOUT_S = 35.0
-_GATEWAY = "apigateway."
+_GATEWAY = re.compile(r"apigateway(?:-fips)?\.(?P<rest>.+)")
 
 
 class CheckError(Exception):
@@ -28,8 +31,8 @@ def url_of(api_id: str, gateway_stage: str, endpoint_url: str) -> str:
         endpoint_url: of the service API Gateway: AWS's, or an emulator's.
     """
     host = urlsplit(endpoint_url).hostname or ""
-    if host.startswith(_GATEWAY):
-        return f"https://{api_id}.execute-api.{host.removeprefix(_GATEWAY)}/{gateway_stage}"
+    if gateway := _GATEWAY.fullmatch(host):
+        return f"https://{api_id}.execute-api.{gateway['rest']}/{gateway_stage}"
     return f"{endpoint_url}/_aws/execute-api/{api_id}/{gateway_stage}"
 
 
@@ -51,6 +54,24 @@ def check(url: str, patience_s: float = PATIENCE_S) -> str:
         if time.monotonic() > deadline:
             raise CheckError(f"{url}/v1/__heartbeat__ answers {status}: {json.dumps(body)}")
         time.sleep(_POLL_S)
+
+
+def check_sources(sources: EventSources, stream_arn: str) -> str:
+    """See whether Lambda reads all that functions are called for; gives a line to print.
+
+    Args:
+        sources: of the stage; they say how long a mapping may be in between.
+        stream_arn: of the table's stream.
+
+    Raises:
+        CheckError: something isn't read; what, and why.
+    """
+    deadline = time.monotonic() + sources.patience_s
+    while faults := sources.faults(stream_arn):
+        if time.monotonic() > deadline:
+            raise CheckError("; ".join(faults))
+        time.sleep(_POLL_S)
+    return "the stream and the queues are read"
 
 
 def _answer(url: str) -> tuple[int, Any]:

@@ -10,7 +10,7 @@ In this order, and each step can be run alone: `python -m infra.deploy prod func
 - `functions`: `chalice deploy`, which creates roles, functions, sources of events and the API.
 - `gateway`: what Chalice can't set at the API, or overwrites.
 - `release`: the functions' versions, to go back to.
-- `check`: whether the service answers.
+- `check`: whether all functions are called, and the service answers.
 
 A step finds out by itself what is left to do. So what was stopped, or failed, is run again.
 """
@@ -19,27 +19,35 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import boto3
-import yaml
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from chalice.config import Config as Configured
 
 from chalicelib.settings import SettingsError
 from chalicelib.storage.tables import Tables
+from infra.account import Account
+from infra.adoption import adopt_tables
 from infra.api_gateway import Api, Change, Gateway
 from infra.chalice_state import DeployedStage
-from infra.checking import CheckError, check, url_of
+from infra.checking import CheckError, check, check_sources, url_of
 from infra.releases import Releases
-from infra.stacks import Stack, StackError, parameters
+from infra.stacks import Stack, StackError
 from infra.stage_secret import create_secret
+from infra.stage_stacks import (
+    DATA,
+    OPERATIONS,
+    data_stack,
+    operations_stack,
+    stack_arguments,
+    stack_outputs,
+)
 from infra.stages import CONFIG, ROOT, Stage, StageError
-from infra.tables import TEMPLATE
-from infra.version import version_of
+from infra.version import deployed_commit
 
-OPERATIONS = TEMPLATE.with_name("operations.yaml")
+_NOT_CONFIRMED = "PendingConfirmation"  # in place of a subscription's ARN
 
 
 class DeployError(Exception):
@@ -60,6 +68,7 @@ def main(name: str = "", *steps: str) -> int:
             raise DeployError(f"no step: {', '.join(sorted(unknown))}; {', '.join(STEPS)} are")
         stage = Stage.read(name, CONFIG)
         check_stage(stage)
+        print(told_account(stage, Account.of_caller()), flush=True)
         for step in steps or STEPS:
             for line in STEPS[step](stage):
                 print(f"{step}: {line}", flush=True)
@@ -73,21 +82,34 @@ def check_stage(stage: Stage) -> None:
     """Refuse what mustn't be deployed.
 
     Raises:
-        StageError: its secret is one that everybody knows, or its API can't be as configured.
+        StageError: its secret is one that everybody knows, its API can't be as configured, or what
+            it has would be another stage's.
         SettingsError: a setting can't be read.
     """
     stage.secret  # noqa: B018 - refuses
     Gateway.of_stage(stage.config, stage.name)
+    named: dict[str, str | None] = {"api_gateway_stage": stage.gateway_stage}
+    for function in stage.functions:
+        configured = Configured(stage.name, function, config_from_disk=stage.config)
+        named[f"KINTO_STAGE of {function}"] = configured.environment_variables.get("KINTO_STAGE")
+    for what, name in named.items():
+        if name != stage.name:
+            raise StageError(
+                f"{what} is {name or 'missing'} in .chalice/config.json: the stage {stage.name} has"
+                " its own name there"
+            )
 
 
-def data_stack(stage: Stage) -> Stack:
-    """The stack of tables and queues."""
-    return Stack(boto3.client("cloudformation"), f"kinto-{stage.name}-data")
+def told_account(stage: Stage, here: Account) -> str:
+    """Where this works, in a line; and where it worked last, if that was elsewhere.
 
-
-def operations_stack(stage: Stage) -> Stack:
-    """The stack of log groups, alarms and the dashboard."""
-    return Stack(boto3.client("cloudformation"), f"kinto-{stage.name}-operations")
+    Raises:
+        StageError: what the configuration names isn't the ARN of a stream.
+    """
+    stream = stage.stream
+    if stream is None or (there := Account.of_arn(stream)) == here:
+        return str(here)
+    return f"{here}; .chalice/config.json has the stream of {stage.name} in {there}"
 
 
 def stream_of(stage: Stage) -> str:
@@ -116,26 +138,28 @@ def api_id_of(deployed: DeployedStage) -> str:
     return found
 
 
-def stack_outputs(stack: Stack) -> dict[str, str]:
-    """What a stack tells.
-
-    Raises:
-        DeployError: there is no such stack.
-    """
-    outputs = stack.outputs()
-    if not outputs:
-        raise DeployError(f"there is no stack {stack.name} yet")
-    return outputs
-
-
 def put_data(stage: Stage) -> Iterator[str]:
-    """Create or update the stack of tables and queues."""
-    yield from _put(data_stack(stage), **stack_arguments(stage, TEMPLATE))
+    """Create or update the stack of tables and queues; it takes in what is there without one."""
+    yield from adopt_tables(boto3.client("cloudformation"), stage)
+    yield from _put(data_stack(stage), **stack_arguments(stage, DATA))
 
 
 def put_operations(stage: Stage) -> Iterator[str]:
     """Create or update the stack of log groups, alarms and the dashboard."""
-    yield from _put(operations_stack(stage), **stack_arguments(stage, OPERATIONS))
+    stack = operations_stack(stage)
+    yield from _put(stack, **stack_arguments(stage, OPERATIONS))
+    yield from unreached(stage, stack_outputs(stack)["AlarmsTopicArn"])
+
+
+def unreached(stage: Stage, topic_arn: str) -> Iterator[str]:
+    """Whom alarms don't reach, a line each."""
+    if not stage.stack_parameters.get("AlarmEmail"):
+        yield "alarms reach nobody: set AlarmEmail in stack_parameters"
+    pages = boto3.client("sns").get_paginator("list_subscriptions_by_topic")
+    for page in pages.paginate(TopicArn=topic_arn):
+        for subscription in page["Subscriptions"]:
+            if subscription["SubscriptionArn"] == _NOT_CONFIRMED:
+                yield f"not confirmed yet: {subscription['Endpoint']}"
 
 
 def write_stream(stage: Stage) -> Iterator[str]:
@@ -147,12 +171,26 @@ def write_stream(stage: Stage) -> Iterator[str]:
 
 
 def deploy_functions(stage: Stage) -> Iterator[str]:
-    """Have Chalice deploy; it prints what it does."""
+    """Have Chalice deploy; it prints what it does.
+
+    Raises:
+        DeployError: the configuration has the stream of another table, or Chalice failed.
+        StageError: the stage was deployed from a package.
+    """
+    stream = stream_of(stage)
+    if stage.stream != stream:
+        raise DeployError(
+            f"the stream of {stage.name} is {stream}, which isn't in .chalice/config.json: run the"
+            " step config first"
+        )
     deployed = DeployedStage.connect(stage)
-    deployed.remember()
-    chalice(["deploy", "--stage", stage.name])
-    for arn in deployed.remove_other_sources(stream_of(stage)):
-        yield f"nothing reads {arn} any more"
+    deployed.refuse_package()
+    yield from deployed.concurrency_changes()
+    deployed.sources.settle()
+    deployed.remember(deployed.to_deploy_on(stream))
+    chalice([stage.name, "deploy"])
+    yield from deployed.sources.remove(deployed.sources.others(stream))
+    yield from deployed.sources.enable(stream)
 
 
 def set_up_gateway(stage: Stage) -> Iterator[str]:
@@ -160,18 +198,21 @@ def set_up_gateway(stage: Stage) -> Iterator[str]:
     for change in gateway_changes(stage):
         change.make()
         yield change.tells
+    deployed = DeployedStage.connect(stage)
+    yield from deployed.domain.leads_elsewhere(api_id_of(deployed))
 
 
 def publish(stage: Stage) -> Iterator[str]:
     """Keep what is deployed as a release."""
     releases = Releases(stage, boto3.client("lambda"))
-    if changed := releases.publish(version_of(ROOT)["commit"]):
+    if changed := releases.publish(deployed_commit(ROOT)):
         yield f"{releases.names()[-1]}: {', '.join(changed)}"
 
 
 def check_service(stage: Stage) -> Iterator[str]:
-    """Ask the service whether all is well."""
+    """See whether all functions are called, and ask the service whether all is well."""
     deployed = DeployedStage.connect(stage)
+    yield check_sources(deployed.sources, stream_of(stage))
     endpoint_url = deployed.gateway.meta.endpoint_url
     yield check(url_of(api_id_of(deployed), stage.gateway_stage, endpoint_url))
 
@@ -213,16 +254,7 @@ def chalice(arguments: Sequence[str]) -> None:
     command = [sys.executable, "-m", "infra.chalice_command", *arguments]
     status = subprocess.call(command, cwd=ROOT, env=_without_settings())  # noqa: S603  # our own
     if status:
-        raise DeployError(f"chalice {arguments[0]} ended with {status}")
-
-
-def stack_arguments(stage: Stage, template: Path) -> dict[str, Any]:
-    """What a stack is put with: of the stage's parameters those that its template has."""
-    text = template.read_text(encoding="utf-8")
-    declared = yaml.safe_load(text)["Parameters"]
-    values = {"Stage": stage.name, **stage.stack_parameters}
-    wanted = {name: value for name, value in values.items() if name in declared}
-    return {"TemplateBody": text, "Parameters": parameters(wanted)}
+        raise DeployError(f"chalice {' '.join(arguments)} ended with {status}")
 
 
 def _put(stack: Stack, **arguments: Any) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Removing a stage: `python -m infra.destroy prod`.
 
-Functions, API, alarms and logs go. The data stay: tables, queues and the secret, so that deploying
-again goes on where this ended. With DATA=remove in the environment they go as well, once the
-stage's name was typed in.
+Once the stage's name was typed in, functions, API, alarms and logs go. The data stay: tables,
+queues and the secret, so that deploying again goes on where this ended. With DATA=remove in the
+environment tables and queues go as well. The secret stays in any case, and so does a domain.
 """
 
 import os
@@ -13,10 +13,11 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from infra.account import Account
 from infra.chalice_state import DeployedStage
-from infra.deploy import ERRORS, DeployError, chalice, data_stack, operations_stack
+from infra.deploy import ERRORS, DeployError, chalice, told_account
 from infra.queues import queue_resources
-from infra.stage_secret import parameter_of
+from infra.stage_stacks import data_stack, operations_stack
 from infra.stages import Stage
 from infra.tables import table_resources
 
@@ -24,7 +25,6 @@ _GONE = (
     "ResourceNotFoundException",
     "AWS.SimpleQueueService.NonExistentQueue",
     "QueueDoesNotExist",
-    "ParameterNotFound",
 )
 
 
@@ -38,8 +38,9 @@ def main(name: str = "", *, ask: Callable[[str], str] = input) -> int:
     try:
         stage = Stage.read(name)
         removes_data = os.environ.get("DATA") == "remove"
-        if removes_data:
-            _confirm(stage, ask)
+        account = Account.of_caller()
+        print(told_account(stage, account), flush=True)
+        _confirm(stage, account, ask, removes_data=removes_data)
         for line in destroy(stage, removes_data=removes_data):
             print(line, flush=True)
     except ERRORS as error:
@@ -49,11 +50,19 @@ def main(name: str = "", *, ask: Callable[[str], str] = input) -> int:
 
 
 def destroy(stage: Stage, *, removes_data: bool) -> Iterator[str]:
-    """Remove a stage, and tell what is removed; what was stopped can be run again."""
+    """Remove a stage, and tell what is removed; what was stopped can be run again.
+
+    Raises:
+        StageError: it was deployed from a package.
+    """
     deployed = DeployedStage.connect(stage)
-    deployed.remember()
-    if deployed.resources():
-        chalice(["delete", "--stage", stage.name])
+    deployed.refuse_package()
+    yield from deployed.sources.remove([mapping for _, mapping in deployed.sources.found()])
+    yield from deployed.domain.leave(deployed.api_id())
+    resources = deployed.to_delete()
+    if resources:
+        deployed.remember(resources)
+        chalice([stage.name, "delete"])
         yield "removed functions and API"
     if operations_stack(stage).delete():
         yield "removed alarms, dashboard and logs"
@@ -63,11 +72,20 @@ def destroy(stage: Stage, *, removes_data: bool) -> Iterator[str]:
         yield f"tables, queues and the secret of {stage.name} stay"
 
 
-def _confirm(stage: Stage, ask: Callable[[str], str]) -> None:
-    typed = ask(
-        f"All buckets, collections, groups and records of {stage.name} will be gone, and the"
-        " secret that its users' ids come from. Type the stage's name to go on: "
+def _confirm(
+    stage: Stage, account: Account, ask: Callable[[str], str], *, removes_data: bool
+) -> None:
+    gone = (
+        "All buckets, collections, groups and records of {} will be gone."
+        if removes_data
+        else "The functions of {}, its logs and the address of its API will be gone."
     )
+    try:
+        typed = ask(
+            f"{gone.format(stage.name)} This is {account}. Type the stage's name to go on: "
+        )
+    except EOFError as error:
+        raise DeployError("nothing was removed, as no name was typed in") from error
     if typed != stage.name:
         raise DeployError("nothing was removed")
 
@@ -75,7 +93,7 @@ def _confirm(stage: Stage, ask: Callable[[str], str]) -> None:
 def _destroy_data(stage: Stage) -> Iterator[str]:
     """The stack first: what it retains has no owner then, and goes by its name."""
     data_stack(stage).delete()
-    dynamodb, sqs, ssm = (boto3.client(service) for service in ("dynamodb", "sqs", "ssm"))
+    dynamodb, sqs = boto3.client("dynamodb"), boto3.client("sqs")
     for table in table_resources(stage.name).values():
         if _is_there(_remove_table, dynamodb, table["TableName"]):
             yield (
@@ -85,9 +103,7 @@ def _destroy_data(stage: Stage) -> Iterator[str]:
     for queue in queue_resources(stage.name).values():
         if _is_there(_remove_queue, sqs, queue["QueueName"]):
             yield f"removed the queue {queue['QueueName']}"
-    parameter = parameter_of(stage)
-    if parameter is not None and _is_there(_remove_parameter, ssm, parameter):
-        yield f"removed the secret {parameter}"
+    yield f"the secret of {stage.name} stays: without it, what is restored has no users"
 
 
 def _is_there(remove: Callable[[Any, str], object], client: Any, name: str) -> bool:
@@ -109,10 +125,6 @@ def _remove_table(client: Any, name: str) -> None:
 
 def _remove_queue(client: Any, name: str) -> None:
     client.delete_queue(QueueUrl=client.get_queue_url(QueueName=name)["QueueUrl"])
-
-
-def _remove_parameter(client: Any, name: str) -> None:
-    client.delete_parameter(Name=name)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ from typing import Any
 
 import boto3
 
-from infra.deploy import OPERATIONS, stack_arguments
 from infra.emulator import ROOT_KEYS
 from infra.packaging import ARCHIVE, FORMATS
 from infra.stacks import Stack, parameters
+from infra.stage_stacks import DATA, OPERATIONS, stack_arguments
 from infra.stages import Stage
-from infra.tables import TEMPLATE as DATA
 from infra.template import STREAM_PARAMETER
 
 TEMPLATE = FORMATS["cloudformation"].template

@@ -1,8 +1,9 @@
 """Packaging the application: `python -m infra.packaging prod build/prod`.
 
 For pipelines of CloudFormation or, with FORMAT=terraform in the environment, of Terraform: a zip of
-the code, the same for the same sources and requirements, and a template. The data and operations
-stacks come before it, from their own templates.
+the code, the same for the same sources, requirements and version of Python, which is what the
+functions run on, and a template. The data and operations stacks come before it, from their own
+templates.
 """
 
 import fcntl

@@ -84,8 +84,9 @@ class Census:
         """The clock that each list must have, one that nothing is late for.
 
         Its timestamp is above all that the list holds, and above what anybody has seen of it, as
-        that was before now. A list whose bucket or collection isn't there is closed; it keeps a
-        clock for whoever makes them again ("clock stays").
+        that was before now: who served these lists before takes no writes any more. A list whose
+        bucket or collection isn't there is closed; it keeps a clock for whoever makes them again
+        ("clock stays").
 
         Args:
             now_ms: the time now, in ms since the epoch.

@@ -1,29 +1,62 @@
 """Releases: what was deployed, as versions of the functions, and going back to one.
 
 A version on Lambda is a function's code and configuration as they were. Its description is when
-it was published, and from which commit; so those of all functions tell what a release was.
+it was published, and from which commit; so those of all functions tell what a release was: of each
+function the last version until then.
 """
 
 import re
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from http.client import HTTPException
+from typing import Any, NamedTuple
 
-from infra.stages import API, Stage
+from infra.stages import Stage, StageError
 
 KEPT = 10
 """Versions of each function; Lambda keeps all of them otherwise, and an account has 75 GB."""
 
 _POLLS = {"Delay": 1, "MaxAttempts": 120}
 _LATEST = "$LATEST"
-_TAKEN_BACK = ("Environment", "MemorySize", "Timeout", "Runtime", "Handler", "Role")
+_TAKEN_BACK = ("MemorySize", "Timeout", "Runtime", "Handler", "Role")
+_NOT_TRACED = {"Mode": "PassThrough"}
+_SMALLEST_DISK = {"Size": 512}
 _DOWNLOAD_S = 60
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\S+ ")
 
+Version = dict[str, Any]
+"""A function's configuration, as Lambda tells it."""
 
-class ReleaseError(Exception):
-    """Why there is nothing to go back to, in one line."""
+History = dict[str, list[Version]]
+"""Each function's versions, the oldest first."""
+
+
+class ReleaseError(StageError):
+    """Why there is nothing to keep or to go back to, in one line."""
+
+
+class _Content(NamedTuple):
+    """What a version takes back, in the form of Lambda's two updates."""
+
+    code: str
+    architectures: list[str]
+    settings: dict[str, Any]
+
+
+class _WayBack(NamedTuple):
+    """What is to be changed at a function.
+
+    Attributes:
+        function: its name.
+        code: what to update it with; empty where it is the same.
+        settings: those that differ.
+    """
+
+    function: str
+    code: dict[str, Any]
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,105 +77,150 @@ class Releases:
         Args:
             commit: that was deployed; None where that isn't known.
             now: the time; None to ask the clock.
+
+        Raises:
+            ReleaseError: what is deployed can't be read.
+            ClientError: somebody else has deployed other code meanwhile, say.
         """
         time = (now or datetime.now(UTC)).isoformat(timespec="seconds")
         name = f"{time} {commit or 'unknown commit'}"
-        return [
-            function for function in self.stage.functions.values() if self._publish(function, name)
-        ]
-
-    def names(self) -> list[str]:
-        """The releases, the oldest first; each begins with its time."""
-        versions = (self._versions(function) for function in self.stage.functions.values())
-        return sorted({found["Description"] for of_one in versions for found in of_one})
-
-    def current(self) -> str | None:
-        """The release that runs; None where what runs isn't one."""
-        latest = self._latest(self.stage.functions[API])
-        same = [
-            found
-            for found in self._versions(self.stage.functions[API])
-            if _content(found) == _content(latest)
-        ]
-        return same[-1]["Description"] if same else None
-
-    def rollback(self, name: str | None = None) -> tuple[str, list[str]]:
-        """Go back to a release; gives it, and the functions that have changed.
-
-        Where this ended early, it can be run again with the release's name.
-
-        Args:
-            name: or the beginning of it; None for the one before the current one, or for the
-                last one where what runs isn't one.
-
-        Raises:
-            ReleaseError: there is none, or several begin like this.
-        """
-        release = self._chosen(name)
+        latest, history = self._latest(), self._history()
         changed = [
             function
-            for function in self.stage.functions.values()
-            if self._take_back(function, release)
+            for function, versions in history.items()
+            if not versions or _content(versions[-1]) != _content(latest[function])
         ]
-        return release, changed
+        for function in changed:
+            self.functions.publish_version(
+                FunctionName=function,
+                Description=name,
+                CodeSha256=latest[function]["CodeSha256"],
+            )
+            for old in history[function][: 1 - KEPT]:
+                self.functions.delete_function(FunctionName=function, Qualifier=old["Version"])
+        return changed
 
-    def _chosen(self, name: str | None) -> str:
-        names = self.names()
-        if name is not None:
-            found = [it for it in names if it.startswith(name)]
-            if len(found) != 1:
-                raise ReleaseError(f"{len(found)} releases begin with {name}: {_list(names)}")
-            return found[0]
-        current = self.current()
-        older = [it for it in names if current is None or it < current]
+    def names(self) -> list[str]:
+        """The releases that can be gone back to, the oldest first; each begins with its time."""
+        return _names(self._history())
+
+    def current(self) -> str | None:
+        """The release that runs; None where what runs isn't one, as after half a deployment."""
+        return self._running(self._history())
+
+    def chosen(self, name: str | None = None) -> str:
+        """The release to go back to.
+
+        Args:
+            name: or the beginning of it; None for the one before the current one.
+
+        Raises:
+            ReleaseError: there is none, or several begin like this, or what runs isn't one.
+        """
+        history = self._history()
+        names = _names(history)
+        if name is None:
+            return self._before_current(history, names)
+        found = [it for it in names if it.startswith(name)]
+        if len(found) != 1:
+            raise ReleaseError(f"{len(found)} releases begin with {name}: {_list(names)}")
+        return found[0]
+
+    def go_back(self, release: str) -> Iterator[str]:
+        """Have all functions as in a release; gives those that have changed, one by one.
+
+        All that is needed is fetched before the first one is changed. Where this ended early, it
+        can be run again with the same release.
+
+        Raises:
+            ReleaseError: a function has no version of it, or one that can't be had.
+        """
+        for way in self._ways_back(release):
+            if way.code:
+                self.functions.update_function_code(FunctionName=way.function, **way.code)
+                self._wait(way.function)
+            if way.settings:
+                self.functions.update_function_configuration(
+                    FunctionName=way.function, **way.settings
+                )
+                self._wait(way.function)
+            yield way.function
+
+    def _before_current(self, history: History, names: list[str]) -> str:
+        current = self._running(history)
+        if names and current is None:
+            newest = names[-1].partition(" ")[0]
+            raise ReleaseError(
+                f"what runs is no release, as after half a deployment: RELEASE={newest} is the last"
+                f" one of {_list(names)}"
+            )
+        older = [it for it in names if current is not None and it < current]
         if not older:
             raise ReleaseError(f"there is no release before this one: {_list(names)}")
         return older[-1]
 
-    def _publish(self, function: str, name: str) -> bool:
-        versions = self._versions(function)
-        if versions and _content(versions[-1]) == _content(self._latest(function)):
-            return False
-        self.functions.publish_version(FunctionName=function, Description=name)
-        for old in versions[: 1 - KEPT]:
-            self.functions.delete_function(FunctionName=function, Qualifier=old["Version"])
-        return True
+    def _ways_back(self, release: str) -> list[_WayBack]:
+        latest = self._latest()
+        ways = []
+        for function, versions in self._history().items():
+            version = _at(versions, release)
+            if version is None:
+                raise ReleaseError(f"{function} has no version of {release}")
+            ways.append(self._way_back(function, version, latest[function]))
+        return [way for way in ways if way.code or way.settings]
 
-    def _take_back(self, function: str, release: str) -> bool:
-        then = [it for it in self._versions(function) if it["Description"] <= release]
-        if not then:
-            raise ReleaseError(f"{function} has no version of {release}")
-        wanted, latest = then[-1], self._latest(function)
-        if _content(wanted) == _content(latest):
-            return False
-        if wanted["CodeSha256"] != latest["CodeSha256"]:
-            self.functions.update_function_code(
-                FunctionName=function, ZipFile=self._code_of(function, wanted["Version"])
-            )
-            self._wait(function)
-        settings = {name: wanted[name] for name in _TAKEN_BACK if name in wanted}
-        self.functions.update_function_configuration(FunctionName=function, **settings)
-        self._wait(function)
-        return True
+    def _way_back(self, function: str, version: Version, latest: Version) -> _WayBack:
+        then, now = _content(version), _content(latest)
+        is_same_code = (then.code, then.architectures) == (now.code, now.architectures)
+        settings = {
+            name: value for name, value in then.settings.items() if value != now.settings[name]
+        }
+        return _WayBack(
+            function, {} if is_same_code else self._code_of(function, version), settings
+        )
 
-    def _code_of(self, function: str, version: str) -> bytes:
-        found = self.functions.get_function(FunctionName=function, Qualifier=version)
-        url = found["Code"]["Location"]
-        with urllib.request.urlopen(url, timeout=_DOWNLOAD_S) as answer:  # noqa: S310  # Lambda's own
-            code: bytes = answer.read()
-        return code
+    def _code_of(self, function: str, version: Version) -> dict[str, Any]:
+        """What a function is updated with, to have this version's code."""
+        found = self.functions.get_function(FunctionName=function, Qualifier=version["Version"])
+        try:
+            with urllib.request.urlopen(  # noqa: S310  # Lambda's own
+                found["Code"]["Location"], timeout=_DOWNLOAD_S
+            ) as answer:
+                code: bytes = answer.read()
+        except (OSError, HTTPException) as error:
+            raise ReleaseError(f"the code of {function} can't be downloaded: {error}") from error
+        return {"ZipFile": code, "Architectures": version["Architectures"]}
 
     def _wait(self, function: str) -> None:
         self.functions.get_waiter("function_updated_v2").wait(
             FunctionName=function, WaiterConfig=_POLLS
         )
 
-    def _latest(self, function: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.functions.get_function_configuration(FunctionName=function)
-        return found
+    def _running(self, history: History) -> str | None:
+        latest = self._latest()
+        running = (
+            name
+            for name in reversed(_names(history))
+            if all(
+                _content(version) == _content(latest[function])
+                for function, versions in history.items()
+                if (version := _at(versions, name)) is not None
+            )
+        )
+        return next(running, None)
 
-    def _versions(self, function: str) -> list[dict[str, Any]]:
-        """Those that are published, the oldest first; without what somebody else published."""
+    def _latest(self) -> dict[str, Version]:
+        """What runs, by function."""
+        return {
+            function: self.functions.get_function_configuration(FunctionName=function)
+            for function in self.stage.functions.values()
+        }
+
+    def _history(self) -> History:
+        return {function: self._versions(function) for function in self.stage.functions.values()}
+
+    def _versions(self, function: str) -> list[Version]:
+        """Those that are published; without what somebody else published."""
         pages = self.functions.get_paginator("list_versions_by_function").paginate(
             FunctionName=function
         )
@@ -155,8 +233,37 @@ class Releases:
         return sorted(found, key=lambda it: int(it["Version"]))
 
 
-def _content(version: dict[str, Any]) -> dict[str, Any]:
-    return {name: version.get(name) for name in ("CodeSha256", *_TAKEN_BACK)}
+def _names(history: History) -> list[str]:
+    """The releases that every function has a version of."""
+    names = sorted({it["Description"] for versions in history.values() for it in versions})
+    return [
+        name
+        for name in names
+        if all(_at(versions, name) is not None for versions in history.values())
+    ]
+
+
+def _at(versions: list[Version], release: str) -> Version | None:
+    """A function as in a release: it has no version of its own where it hadn't changed."""
+    return next((it for it in reversed(versions) if it["Description"] <= release), None)
+
+
+def _content(version: Version) -> _Content:
+    environment = version.get("Environment", {})
+    if "Error" in environment:  # its key isn't for everybody: without variables, it isn't the same
+        why = environment["Error"].get("Message", "")
+        raise ReleaseError(f"the variables of {version['FunctionName']} can't be read: {why}")
+    network = version.get("VpcConfig", {})
+    settings = {name: version.get(name) for name in _TAKEN_BACK} | {
+        "Environment": {"Variables": environment.get("Variables", {})},
+        "Layers": [layer["Arn"] for layer in version.get("Layers", [])],
+        "VpcConfig": {
+            name: sorted(network.get(name, [])) for name in ("SubnetIds", "SecurityGroupIds")
+        },
+        "TracingConfig": version.get("TracingConfig", _NOT_TRACED),
+        "EphemeralStorage": version.get("EphemeralStorage", _SMALLEST_DISK),
+    }
+    return _Content(version["CodeSha256"], version["Architectures"], settings)
 
 
 def _list(names: list[str]) -> str:

@@ -11,16 +11,18 @@ tell. It takes DynamoDB's time (ten minutes to some hours, however small the tab
 minutes for each gigabyte. In order:
 
 1. `make stage STAGE=prod2 LIKE=prod` configures the new stage.
-2. Restore. The secret is copied, as with another one users would be others. `objects` comes back;
+2. Stop writes to the damaged stage: `KINTO_READONLY=true`, and `make deploy STAGE=prod`. What it
+   takes from now on is lost, and breaks what clients see (below). A drill does without.
+3. Restore. The secret is copied, as with another one users would be others. `objects` comes back;
    `access` is made anew; clocks, counts and rows are made right (`infra/rebuilding.py`); deletion
    protection, TTL and point-in-time recovery are set. The stream comes last: a table that has one
    is in service, and never touched here. Then the data stack takes the tables in.
-3. `make storage-report STAGE=prod2` tells what is there.
-4. `make deploy STAGE=prod2`: the other resources, and functions that read the new stream.
-5. Point the custom domain at the new stage, and its clients are there.
+4. `make storage-report STAGE=prod2` tells what is there.
+5. `make deploy STAGE=prod2`: the other resources, and functions that read the new stream.
+6. Point the custom domain at the new stage, and its clients are there.
 
 Where there is no domain, the address stays only if the stage is restored **in place**. A table
-can't be renamed, and with it ends its point-in-time recovery; so after step 3, from a backup:
+can't be renamed, and with it ends its point-in-time recovery; so after step 4, from a backup:
 
 1. `make backup STAGE=prod2`.
 2. Stop the API (its function's reserved concurrency: 0), and wait until `changes` has caught up
@@ -32,12 +34,12 @@ can't be renamed, and with it ends its point-in-time recovery; so after step 3, 
 
 Single buckets are brought back by importing them from the restored stage (`make import`).
 
-What clients see: each list has an ETag above now, so none is told 304 for a list that has gone
-back (but for one that was dated into the future since the restored time), and `_since` with an old
-ETag gives all that is written from now on. But what was written after the restored time is gone
-without a tombstone, and what was changed has its old `last_modified`: a client that saw this keeps
-it (and is told 304 for that object) until it reads the list anew. Listeners hear nothing of a
-restore.
+What clients see: each list has an ETag above now, and above all that the damaged stage gave until
+it took no more writes. So none is told 304 for a list that has gone back (but for one that was
+dated into the future since the restored time), and `_since` with an old ETag gives all that is
+written from now on. But what was written after the restored time is gone without a tombstone, and
+what was changed has its old `last_modified`: a client that saw this keeps it (and is told 304 for
+that object) until it reads the list anew. Listeners hear nothing of a restore.
 """
 
 import os
@@ -185,16 +187,19 @@ class Restoration:
         if objects is None or self._is_to_go_on(objects):
             yield from self._make_right()
         objects = self._table(self._tables.objects)
-        yield from self._take_secret(objects)
         yield f"{self._tables.objects} is ready; it was {_told(objects)}"
         yield f"its stream: {objects['LatestStreamArn']}"
         if adopt_tables(boto3.client("cloudformation"), self._stage, self._polls):
             yield "the tables are in the data stack, which lacks its queues until it is deployed"
         name = self._stage.name
-        yield f"next: make storage-report STAGE={name}, and make deploy STAGE={name}"
+        yield (
+            f"next: make storage-report STAGE={name}, and make deploy STAGE={name}; lead clients"
+            " here only if what they used before has taken no writes since this began"
+        )
 
     def _make_right(self) -> Iterator[str]:
         """All that is to be done before somebody uses the tables, and the stream at its end."""
+        yield from self._take_secret()
         self._wait(self._tables.objects)
         self._create_access()
         for properties in self._properties.values():
@@ -231,19 +236,24 @@ class Restoration:
         self._source.begin(self._client, self._tables.objects, encryption)
         yield (
             f"DynamoDB restores {self._tables.objects}: ten minutes to some hours; if this is"
-            " stopped, run it again"
+            " stopped, run it again. What it is going to replace must take no writes from now on"
+            " (KINTO_READONLY)"
         )
 
-    def _take_secret(self, objects: Mapping[str, Any]) -> Iterator[str]:
+    def _take_secret(self) -> Iterator[str]:
         """The users are those of the stage that was restored: with another secret, others are."""
-        table = objects["RestoreSummary"]["SourceTableArn"].rpartition("/")[2]
+        summary = self._table(self._tables.objects).get("RestoreSummary", {})
+        table = summary.get("SourceTableArn", "").rpartition("/")[2]
         source = table.removeprefix(_PREFIX).removesuffix(_SUFFIX)
         if source == self._stage.name:
             return
         try:
             other = Stage.read(source)
         except StageError:
-            yield f"{source} isn't configured here: copy its secret by hand, before deploying"
+            yield (
+                f"{source or 'what DynamoDB restores'} isn't a stage that is configured here: copy"
+                f" its secret by hand, before deploying {self._stage.name}"
+            )
         else:
             yield from copy_secret(self._stage, other)
 
@@ -255,9 +265,11 @@ class Restoration:
             sqs.purge_queue(QueueUrl=sqs.get_queue_url(QueueName=name)["QueueUrl"])
 
     def _encryption(self) -> dict[str, Any]:
-        """As the data stack has it."""
+        """As the data stack has it: by the stage's key, or by the one that DynamoDB owns."""
         key = self._stage.stack_parameters.get("KmsKeyArn")
-        return {"Enabled": True} | ({"SSEType": "KMS", "KMSMasterKeyId": key} if key else {})
+        if not key:
+            return {"Enabled": False}
+        return {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": key}
 
     def _create_access(self) -> None:
         if self._described(self._tables.access) is None:

@@ -2,9 +2,10 @@
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from botocore.exceptions import ClientError, WaiterError
@@ -14,16 +15,30 @@ POLLS = {"Delay": 2, "MaxAttempts": 900}
 
 _IN_REVIEW = "REVIEW_IN_PROGRESS"
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+_COMPLETE = {
+    "CREATE": "stack_create_complete",
+    "UPDATE": "stack_update_complete",
+    "IMPORT": "stack_import_complete",
+}
+_STUCK = ("ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED", "IMPORT_ROLLBACK_FAILED")
+_GONE = ("DELETE_COMPLETE", "DELETE_SKIPPED", "IMPORT_ROLLBACK_COMPLETE")
+_CANCELLED = ("Resource creation cancelled", "Resource update cancelled")  # as another has failed
+_REPLACED = {"True": " (replaced)", "Conditional": " (perhaps replaced)"}
 
 
 class StackError(Exception):
     """Why a stack could not be changed: what CloudFormation says of its resources."""
 
 
+class _State(Enum):
+    NONE = auto()
+    LEFT_OVER = auto()  # of a creation that failed: it has nothing, and can only be deleted
+    USABLE = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class _ChangeSet:
     id: str
-    creates: bool
     changes: list[str]
 
 
@@ -49,23 +64,45 @@ class Stack:
             arguments: of CloudFormation's CreateChangeSet: template and parameters.
 
         Raises:
-            StackError: the template was refused, or a resource can't be had.
+            StackError: the template was refused, a resource can't be had, or the stack is one that
+                CloudFormation can't go on with.
         """
-        with self._change_set(arguments) as found:
-            if not found.changes:
-                return []
-            self._client.execute_change_set(ChangeSetName=found.id)
-            self._wait("stack_create_complete" if found.creates else "stack_update_complete")
-            return found.changes
+        return self._carry_out("CREATE" if self._is_to_begin() else "UPDATE", arguments)
 
-    def diff(self, **arguments: Any) -> list[str]:
-        """What `put` would change, a line each.
+    def adopt(self, resources: Sequence[Mapping[str, Any]], **arguments: Any) -> list[str]:
+        """Begin it with what is there already, and wait for it; gives what it has, a line each.
+
+        Args:
+            resources: of CloudFormation's CreateChangeSet: ResourcesToImport.
+            arguments: of the same; the template has these resources alone, and no outputs.
 
         Raises:
-            StackError: the template was refused.
+            StackError: there is a stack, or CloudFormation doesn't take them.
         """
-        with self._change_set(arguments) as found:
+        if not self._is_to_begin():
+            raise StackError(f"{self.name} is there already")
+        return self._carry_out("IMPORT", {**arguments, "ResourcesToImport": resources})
+
+    def diff(self, **arguments: Any) -> list[str]:
+        """What `put` would change, a line each. Nothing is changed.
+
+        Raises:
+            StackError: as `put`.
+        """
+        state = self._state()
+        if state is _State.LEFT_OVER:
+            return [f"Create {self.name} again, as its creation failed"]
+        kind = "CREATE" if state is _State.NONE else "UPDATE"
+        with self._change_set(kind, arguments) as found:
             return found.changes
+
+    def is_usable(self) -> bool:
+        """Whether there is a stack to update, once what is under way has ended.
+
+        Raises:
+            StackError: there is one that CloudFormation can't go on with.
+        """
+        return self._state() is _State.USABLE
 
     def outputs(self) -> dict[str, str]:
         """Its outputs; none where there is no such stack."""
@@ -80,35 +117,70 @@ class Stack:
         """
         if self._described() is None:
             return False
-        self._client.delete_stack(StackName=self.name)
-        self._wait("stack_delete_complete")
+        token = _unique()
+        self._client.delete_stack(StackName=self.name, ClientRequestToken=token)
+        self._wait("stack_delete_complete", token)
         return True
 
+    def _is_to_begin(self) -> bool:
+        """Whether there is nothing to update; what is left of a failed creation is deleted."""
+        state = self._state()
+        if state is _State.LEFT_OVER:
+            self.delete()
+        return state is not _State.USABLE
+
+    def _carry_out(self, kind: str, arguments: Mapping[str, Any]) -> list[str]:
+        with self._change_set(kind, arguments) as found:
+            if found.changes:
+                token = _unique()
+                self._client.execute_change_set(ChangeSetName=found.id, ClientRequestToken=token)
+                self._wait(_COMPLETE[kind], token)
+            return found.changes
+
     @contextmanager
-    def _change_set(self, arguments: Mapping[str, Any]) -> Iterator[_ChangeSet]:
-        creates = self._is_to_be_created()
+    def _change_set(self, kind: str, arguments: Mapping[str, Any]) -> Iterator[_ChangeSet]:
+        is_first = not self._status()
         created = self._client.create_change_set(
             StackName=self.name,
-            ChangeSetName=f"kinto-{uuid.uuid4().hex}",  # what a killed process left doesn't matter
-            ChangeSetType="CREATE" if creates else "UPDATE",
+            ChangeSetName=_unique(),  # what a killed process left doesn't matter
+            ChangeSetType=kind,
             **arguments,
         )["Id"]
         try:
-            yield _ChangeSet(created, creates, self._changes_of(created))
+            yield _ChangeSet(created, self._changes_of(created))
         finally:
             self._forget(created)
+            if is_first:
+                self._forget_stack(created)
 
-    def _is_to_be_created(self) -> bool:
-        """Whether there is nothing to update, once what is under way has ended."""
+    def _state(self) -> _State:
+        """What there is, once what is under way has ended."""
+        status = self._settled()
+        if status in _STUCK:
+            raise StackError(
+                f"{self.name} is {status}: its events in CloudFormation tell why; roll it back, or"
+                " delete it, there"
+            )
+        if status in ("", _IN_REVIEW):
+            return _State.NONE
+        if status == "ROLLBACK_COMPLETE" or (
+            status == "IMPORT_ROLLBACK_COMPLETE" and self._is_empty()
+        ):
+            return _State.LEFT_OVER
+        return _State.USABLE
+
+    def _settled(self) -> str:
         for _ in range(int(self._polls["MaxAttempts"])):
             status = self._status()
             if status == _IN_REVIEW or not status.endswith("_IN_PROGRESS"):
-                break
+                return status
             time.sleep(self._polls["Delay"])
-        if status == "ROLLBACK_COMPLETE":  # of a creation that failed: it can't be updated
-            self.delete()
-            return True
-        return status in ("", _IN_REVIEW)
+        raise StackError(f"{self.name} is {status}, and has been for long")
+
+    def _is_empty(self) -> bool:
+        pages = self._client.get_paginator("list_stack_resources").paginate(StackName=self.name)
+        found = (it["ResourceStatus"] for page in pages for it in page["StackResourceSummaries"])
+        return all(status in _GONE for status in found)
 
     def _status(self) -> str:
         return str((self._described() or {}).get("StackStatus", ""))
@@ -122,21 +194,27 @@ class Stack:
             raise
         return found
 
-    def _wait(self, waiter: str) -> None:
+    def _wait(self, waiter: str, token: str) -> None:
         try:
             self._client.get_waiter(waiter).wait(StackName=self.name, WaiterConfig=self._polls)
         except WaiterError as error:
-            raise StackError(f"{self.name}: {'; '.join(self._reasons()) or error}") from error
+            why = "; ".join(self._reasons(token)) or error
+            raise StackError(f"{self.name}: {why}") from error
 
-    def _reasons(self) -> list[str]:
-        events = self._client.describe_stack_events(StackName=self.name)["StackEvents"]
-        return [
-            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
-            for event in reversed(events)
-            if event["ResourceStatus"].endswith("_FAILED")
+    def _reasons(self, token: str) -> list[str]:
+        """What failed in the operation with this token, first things first."""
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=self.name)
+        failed = [
+            (event["LogicalResourceId"], event.get("ResourceStatusReason", "no reason given"))
+            for page in pages
+            for event in page["StackEvents"]
+            if event.get("ClientRequestToken") == token
+            and event["ResourceStatus"].endswith("_FAILED")
         ]
+        return [f"{what}: {why}" for what, why in reversed(failed) if why not in _CANCELLED]
 
     def _changes_of(self, change_set: str) -> list[str]:
+        """What it would change, a line each; none where CloudFormation made none of it."""
         try:
             self._client.get_waiter("change_set_create_complete").wait(
                 ChangeSetName=change_set, WaiterConfig=self._polls
@@ -147,10 +225,13 @@ class Stack:
                 return []
             raise StackError(f"{self.name}: {why or error}") from error
         pages = self._client.get_paginator("describe_change_set").paginate(ChangeSetName=change_set)
-        return [_told(change["ResourceChange"]) for page in pages for change in page["Changes"]]
+        of_resources = [
+            _told(change["ResourceChange"]) for page in pages for change in page["Changes"]
+        ]
+        return of_resources or ["Modify outputs"]  # which belong to no resource
 
     def _forget(self, change_set: str) -> None:
-        """Delete a change set that wasn't carried out, and the empty stack that it came with."""
+        """Delete a change set that wasn't carried out."""
         try:
             self._client.delete_change_set(ChangeSetName=change_set)
         except ClientError as error:
@@ -159,7 +240,13 @@ class Stack:
                 "InvalidChangeSetStatus",
             ):
                 raise
-        if self._status() == _IN_REVIEW:
+
+    def _forget_stack(self, change_set: str) -> None:
+        """Delete the empty stack that came with a change set, unless it has one of others too."""
+        if self._status() != _IN_REVIEW:
+            return
+        left = self._client.list_change_sets(StackName=self.name)["Summaries"]
+        if not [it for it in left if it["ChangeSetId"] != change_set]:
             self._client.delete_stack(StackName=self.name)
 
 
@@ -168,8 +255,12 @@ def parameters(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
 
 
+def _unique() -> str:
+    return f"kinto-{uuid.uuid4().hex}"
+
+
 def _told(change: Mapping[str, Any]) -> str:
-    replaced = " (replaced)" if change.get("Replacement") == "True" else ""
+    replaced = _REPLACED.get(change.get("Replacement", ""), "")
     details = {
         detail["Target"].get("Name")
         for detail in change.get("Details", [])

@@ -43,13 +43,14 @@ class Stage:
         """The stage of this name.
 
         Raises:
-            StageError: none is named, or it isn't configured.
+            StageError: none is named, it isn't configured, or the configuration can't be read.
         """
         if not name:
             raise StageError("which stage? STAGE=prod, say")
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = _parsed(file)
         if name not in config["stages"]:
             raise StageError(f"there is no stage {name} in .chalice/config.json")
+        _require(config["stages"][name], f"the stage {name}", "api_gateway_stage")
         return cls(name, config)
 
     @cached_property
@@ -86,12 +87,17 @@ class Stage:
             )
         return secret
 
+    @property
+    def stream(self) -> str | None:
+        """The ARN of the stream that the functions' variables name; None where they name none."""
+        found: str | None = self.own.get("environment_variables", {}).get(STREAM)
+        return found
+
     def set_stream(self, arn: str) -> bool:
         """Have the functions' variables name this stream; False if they do."""
-        variables = self.own.setdefault("environment_variables", {})
-        if variables.get(STREAM) == arn:
+        if self.stream == arn:
             return False
-        variables[STREAM] = arn
+        self.own.setdefault("environment_variables", {})[STREAM] = arn
         return True
 
     def write(self, file: Path = CONFIG) -> None:
@@ -110,3 +116,22 @@ class Stage:
         functions = self.own.get("lambda_functions", {})
         variables: dict[str, str] = functions.get(API, {}).get("environment_variables", {})
         return variables
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise StageError(
+            f".chalice/config.json, line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from error
+    except OSError as error:
+        raise StageError(f".chalice/config.json can't be read: {error.strerror}") from error
+    _require(config, "it", "stages", "lambda_functions")
+    return config
+
+
+def _require(part: Any, what: str, *names: str) -> None:
+    for name in names:
+        if not isinstance(part, dict) or name not in part:
+            raise StageError(f".chalice/config.json: {what} has no {name}")

@@ -280,7 +280,7 @@ def test_a_scheme_is_http_or_https(text: str) -> None:
         read(http_scheme=text)
 
 
-@pytest.mark.parametrize("text", ["prod", "Stage-2", "a_b-c", "7", "x" * 35])
+@pytest.mark.parametrize("text", ["prod", "Stage-2", "7", "x" * 35])
 def test_a_stage_can_be_in_a_tables_name(text: str) -> None:
     assert read(stage=text).stage == text
 
@@ -337,7 +337,7 @@ BAD = [
         ("event_listeners", text)
         for text in ("1a", "-a", "a:b", "a/b", "a..b", ".a", "é", "a b a", "a-b a_b", "x" * 65)
     ),
-    *(("stage", text) for text in ("a b", "a/b", "é", "a\n", "x" * 36)),
+    *(("stage", text) for text in ("a b", "a_b", "a/b", "é", "a\n", "x" * 36)),
     *(("cors_origins", text) for text in (" ", "\n")),
     *(
         ("eos", text)

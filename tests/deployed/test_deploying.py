@@ -27,6 +27,7 @@ pytestmark = pytest.mark.emulator
 
 STAGE = "staging"
 REGION = "us-east-1"
+ACCOUNT = f"account 000000000000, region {REGION}"
 FUNCTIONS = [
     f"kinto-serverless-{STAGE}",
     *(f"kinto-serverless-{STAGE}-{name}" for name in ("changes", "purge", "deliver", "retry")),
@@ -60,6 +61,7 @@ class Project:
         """Deploy; gives the address of the service."""
         told = self.run("infra.deploy", STAGE)
         assert told.endswith("ended with 0"), told
+        assert told.startswith(f"{ACCOUNT}\n"), told
         found = re.search(r"^check: (\S+)/ answers, and its tables work$", told, re.MULTILINE)
         assert found, told
         return found[1]
@@ -124,7 +126,7 @@ def test_the_secret_is_a_random_one_and_is_kept(project: Project, service: str) 
     get = partial(project.client("ssm").get_parameter, Name=name, WithDecryption=True)
     before = get()["Parameter"]
 
-    assert project.run("infra.deploy", STAGE, "secret") == "ended with 0"
+    assert project.run("infra.deploy", STAGE, "secret") == f"{ACCOUNT}\nended with 0"
 
     assert before["Type"] == "SecureString"
     assert re.fullmatch("[0-9a-f]{64}", before["Value"])
@@ -140,7 +142,7 @@ def test_another_machine_goes_on_with_the_same_api_and_changes_nothing(
     told = project.run("infra.diff", STAGE)
     again = project.deploy()
 
-    assert told == f"{STAGE} is as it would be deployed\nended with 0"
+    assert told == f"{ACCOUNT}\n{STAGE} is as it would be deployed\nended with 0"
     assert again == service
     assert mappings(project) == sources
     assert len(sources) == 4
@@ -197,10 +199,34 @@ def _renamed(response: Response) -> ChaliceResponse:
 """
 
 
+def test_a_stream_that_is_another_takes_the_place_of_the_one_before(
+    project: Project, service: str
+) -> None:
+    table = {"TableName": f"kinto-{STAGE}-objects"}
+    client = project.client("dynamodb")
+    before = client.describe_table(**table)["Table"]["LatestStreamArn"]
+    stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    client.update_table(**table, StreamSpecification={"StreamEnabled": False})
+    client.update_table(**table, StreamSpecification=stream)
+    after = client.describe_table(**table)["Table"]["LatestStreamArn"]
+
+    told = project.run("infra.deploy", STAGE, "config", "functions")
+
+    assert told.endswith("ended with 0"), told
+    assert after != before
+    assert f"functions: {FUNCTIONS[1]} doesn't read {before} any more" in told
+    found = project.client("lambda").list_event_source_mappings(FunctionName=FUNCTIONS[1])
+    assert [(it["EventSourceArn"], it["State"]) for it in found["EventSourceMappings"]] == [
+        (after, "Enabled")
+    ]
+
+
 def test_what_is_removed_leaves_the_data_until_the_name_is_typed(
     project: Project, service: str
 ) -> None:
-    removed = project.run("infra.destroy", STAGE)
+    kept = project.run("infra.destroy", STAGE)
+    assert len(project.client("lambda").list_functions()["Functions"]) == len(FUNCTIONS)
+    removed = project.run("infra.destroy", STAGE, typed=f"{STAGE}\n")
     assert api_ids(project) == []
     assert project.client("lambda").list_functions()["Functions"] == []
     assert ask(f"{project.deploy()}{BUCKET}", "GET")[0] == 200
@@ -210,11 +236,14 @@ def test_what_is_removed_leaves_the_data_until_the_name_is_typed(
     done = project.run("infra.destroy", STAGE, typed=f"{STAGE}\n", DATA="remove")
     again = project.run("infra.destroy", STAGE, typed=f"{STAGE}\n", DATA="remove")
 
+    assert kept.endswith("nothing was removed, as no name was typed in\nended with 1")
     assert f"tables, queues and the secret of {STAGE} stay" in removed
     assert refused.endswith("nothing was removed\nended with 1")
     assert done.endswith("ended with 0")
     assert "removed the table kinto-staging-objects" in done
     assert project.client("dynamodb").list_tables()["TableNames"] == []
     assert project.client("sqs").list_queues().get("QueueUrls", []) == []
-    assert project.client("ssm").describe_parameters()["Parameters"] == []
-    assert again.endswith(": ended with 0")
+    [secret] = project.client("ssm").describe_parameters()["Parameters"]
+    assert secret["Name"] == f"/kinto/{STAGE}/userid-hmac-secret"
+    assert "removed" not in again
+    assert again.endswith("ended with 0")

@@ -1,17 +1,21 @@
-"""A restored stage on the emulator, and its data stack: `infra/adoption.py`."""
+"""What is there already on the emulator, and its data stack: `infra/adoption.py`."""
 
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+import yaml
 
 from chalicelib.storage.connection import Dynamo, connect
 from chalicelib.storage.tables import Tables
 from infra.adoption import adopt_tables
-from infra.deploy import data_stack, stack_arguments
+from infra.deploy import put_data
+from infra.queues import PURGES, create_queues, queue_resources
 from infra.restore import Restoration, Source
 from infra.stacks import StackError
+from infra.stage_stacks import data_stack, stack_arguments
 from infra.stages import Stage
 from infra.tables import TEMPLATE, create_tables
 from tests.doubles import REGION, START_MS
@@ -20,6 +24,7 @@ from tests.storage.stand_ins import Requests, ids, record
 pytestmark = pytest.mark.emulator
 
 POLLS = {"Delay": 0, "MaxAttempts": 600}
+RESOURCES = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))["Resources"]
 LATER_MS = START_MS + 3_600_000
 
 _stages = count()
@@ -93,11 +98,118 @@ def test_a_stack_can_begin_after_a_change_set_that_was_not_carried_out(restored:
     assert adopt_tables(cloudformation, stage, POLLS)
 
 
-def test_tables_that_are_not_there_are_refused_with_the_reason(
-    emulator_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def stage(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """A stage of which nothing is there."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", emulator_url)
-    stage = Stage("nowhere", {"stages": {"nowhere": {}}})
+    name = f"new-{next(_stages)}"
+    return Stage(name, {"stages": {name: {}}})
 
-    with pytest.raises(StackError, match="kinto-nowhere-objects"):
-        adopt_tables(boto3.client("cloudformation"), stage, POLLS)
+
+def adopt(stage: Stage) -> list[str]:
+    return adopt_tables(boto3.client("cloudformation"), stage, POLLS)
+
+
+def resources_of(stage: Stage) -> set[str]:
+    pages = boto3.client("cloudformation").get_paginator("list_stack_resources")
+    found = pages.paginate(StackName=data_stack(stage).name)
+    return {it["LogicalResourceId"] for page in found for it in page["StackResourceSummaries"]}
+
+
+def tables_of(stage: Stage) -> set[str]:
+    found = boto3.client("dynamodb").list_tables()["TableNames"]
+    return {it for it in found if it.startswith(f"kinto-{stage.name}-")}
+
+
+def queues_of(stage: Stage) -> list[str]:
+    found = boto3.client("sqs").list_queues(QueueNamePrefix=f"kinto-{stage.name}-")
+    urls: list[str] = found.get("QueueUrls", [])
+    return urls
+
+
+def test_nothing_is_adopted_where_nothing_is(stage: Stage) -> None:
+    assert adopt(stage) == []
+    assert not data_stack(stage).is_usable()
+
+
+@pytest.mark.parametrize(("there", "missing"), [("objects", "access"), ("access", "objects")])
+def test_one_table_without_the_other_is_refused(stage: Stage, there: str, missing: str) -> None:
+    client = boto3.client("dynamodb")
+    create_tables(client, stage.name)
+    client.delete_table(TableName=f"kinto-{stage.name}-{missing}")
+
+    with pytest.raises(StackError, match=rf"{there} is there, but kinto-\S+-{missing} isn't"):
+        adopt(stage)
+
+    assert not data_stack(stage).is_usable()
+
+
+def test_deploying_takes_in_what_a_stack_left(stage: Stage, emulator_url: str) -> None:
+    create_tables(boto3.client("dynamodb"), stage.name)
+    requests_to(stage.name, emulator_url).make_posts()
+    sqs = boto3.client("sqs")
+    kept = create_queues(sqs, stage.name)
+    sqs.send_message(QueueUrl=kept[PURGES], MessageBody="kept")
+
+    told = [*put_data(stage)]
+
+    assert "Import Objects (AWS::DynamoDB::Table)" in told
+    assert "Import Purges (AWS::SQS::Queue)" in told
+    assert resources_of(stage) == RESOURCES.keys()
+    assert [it["Body"] for it in sqs.receive_message(QueueUrl=kept[PURGES])["Messages"]] == ["kept"]
+    assert requests_to(stage.name, emulator_url).list()[1].total == 0
+    assert not [it for it in put_data(stage) if it.startswith(("Add", "Modify", "Import"))]
+
+
+def test_deploying_takes_in_queues_alone_and_gives_them_dead_letters(stage: Stage) -> None:
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName=queue_resources(stage.name)[PURGES]["QueueName"])["QueueUrl"]
+
+    assert [*put_data(stage)]
+
+    assert resources_of(stage) == RESOURCES.keys()
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert data_stack(stage).outputs()["DeadLettersQueueArn"] in found["RedrivePolicy"]
+
+
+def a_creation_fails(stage: Stage) -> None:
+    """Have the data stack's creation fail by the queue that comes last."""
+    arguments = stack_arguments(stage, TEMPLATE)
+    template = yaml.safe_load(arguments["TemplateBody"])
+    template["Resources"][PURGES]["Properties"]["DelaySeconds"] = 99_999
+    with pytest.raises(StackError, match=r"Purges: .*DelaySeconds"):
+        data_stack(stage).put(**arguments | {"TemplateBody": yaml.safe_dump(template)})
+
+
+def test_a_creation_that_failed_leaves_nothing_in_the_way_of_the_next(stage: Stage) -> None:
+    a_creation_fails(stage)
+
+    assert (tables_of(stage), queues_of(stage)) == (set(), [])
+    assert [*put_data(stage)]
+    assert tables_of(stage) == {*Tables.of_stage(stage.name)}
+
+
+def test_tables_are_adopted_after_a_creation_that_failed(stage: Stage) -> None:
+    a_creation_fails(stage)
+    create_tables(boto3.client("dynamodb"), stage.name)
+
+    assert len(adopt(stage)) == len(Tables._fields)
+
+    assert data_stack(stage).is_usable()
+
+
+def test_a_table_that_is_going_is_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    going = [Tables.of_stage(stage.name).objects]
+
+    def answer(params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]] | None:
+        if not going or going[0].encode() not in params["body"]:
+            return None
+        going.clear()  # from now on the emulator tells that there is none
+        return SimpleNamespace(status_code=200), {"Table": {"TableStatus": "DELETING"}}
+
+    session = boto3.Session()
+    session.events.register("before-call.dynamodb.DescribeTable", answer)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+
+    assert adopt(stage) == []
+    assert going == []

@@ -113,10 +113,39 @@ def test_an_alarm_looks_back_a_day_at_most(alarm: dict[str, Any]) -> None:
 @pytest.mark.parametrize("metrics", [it["Metrics"] for it in ALARMS.values() if "Metrics" in it])
 def test_an_expression_names_the_metrics_of_its_alarm(metrics: list[dict[str, Any]]) -> None:
     expression, *others = metrics
-    words = set(re.findall(r"[a-zA-Z]\w+", expression["Expression"])) - {"IF", "SUM"}
+    functions = {"IF", "SUM", "FILL", "AND"}
+    words = set(re.findall(r"[a-zA-Z]\w+", expression["Expression"])) - functions
 
     assert words == {it["Id"] for it in others}
     assert all(it["ReturnData"] is False for it in others)
+
+
+@pytest.mark.parametrize(
+    ("writes", "starts", "is_raised"),
+    [
+        ([5, 5, 5, 5], [None, None, None, None], True),
+        ([5, 5, 5, None], [None, None, None, None], True),  # the latest period isn't counted yet
+        ([5, 5, 5, 5], [2, 1, 3, None], False),
+        ([5, None, 5, None], [None, 1, None, 1], False),  # read in the period after the write's
+        ([None, None, None, None], [None, None, None, None], False),
+        ([0, 0, 0, 0], [None, 1, None, None], False),
+    ],
+)
+def test_a_stream_is_unread_where_a_table_is_written_to_and_nothing_starts(
+    writes: list[float | None], starts: list[float | None], *, is_raised: bool
+) -> None:
+    alarm = ALARMS["StreamUnread"]
+    expression = alarm["Metrics"][0]["Expression"].replace("AND", "and")
+
+    def value(written: float | None, started: float | None) -> float:
+        given = {"writes": written, "starts": started, "IF": lambda it, a, b: a if it else b}
+        filled = {"FILL": lambda metric, other: other if metric is None else metric}
+        return float(eval(expression, {**given, **filled}))  # noqa: S307 # CloudWatch's, as Python
+
+    values = [value(*each) for each in zip(writes, starts, strict=True)]
+    assert alarm["EvaluationPeriods"] == len(values)
+    breaching = [it for it in values if it >= alarm["Threshold"]]
+    assert (len(breaching) >= alarm["DatapointsToAlarm"]) is is_raised
 
 
 @pytest.mark.parametrize("metric", sorted(WATCHED | SHOWN), ids=str)

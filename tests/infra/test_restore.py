@@ -33,7 +33,7 @@ from infra import backup, restore, stages
 from infra.leftovers import Inspection, Report
 from infra.rebuilding import Census, InUseError, Rebuilding
 from infra.restore import Restoration, RestoreError, Source
-from infra.stages import Stage
+from infra.stages import Stage, StageError
 from infra.tables import create_tables, table_resources
 from tests.doubles import REGION, SECRET, START_MS, Client, Patience, SetClock
 from tests.shared_moto import empty_streams
@@ -653,7 +653,21 @@ def test_the_new_stream_is_told(before: Client) -> None:
 
     described = boto3.client("dynamodb").describe_table(TableName=OBJECTS)["Table"]
     assert stream == f"its stream: {described['LatestStreamArn']}"
-    assert next_steps == f"next: make storage-report STAGE={TO}, and make deploy STAGE={TO}"
+    assert next_steps.startswith(
+        f"next: make storage-report STAGE={TO}, and make deploy STAGE={TO}; "
+    )
+
+
+def test_writes_meanwhile_would_give_etags_above_the_restored_ones_so_they_are_warned_of(
+    before: Client,
+) -> None:
+    told, *_, next_steps = restoration().run()
+
+    assert "must take no writes from now on (KINTO_READONLY)" in told
+    assert "has taken no writes since this began" in next_steps
+    late = client_of(FROM, LATER_MS + HOUR_MS)
+    ok(late.ask("PUT", record(9), {}))
+    assert etag(late.ask("GET", RECORDS)) > etag(client_of(TO, LATER_MS).ask("GET", RECORDS))
 
 
 def test_the_stream_comes_last_so_that_nobody_hears_of_the_restore(
@@ -667,8 +681,8 @@ def test_the_stream_comes_last_so_that_nobody_hears_of_the_restore(
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/one"
 ENCRYPTIONS = [
-    ({}, {"Enabled": True}),
-    ({"KmsKeyArn": ""}, {"Enabled": True}),
+    ({}, {"Enabled": False}),
+    ({"KmsKeyArn": ""}, {"Enabled": False}),
     ({"KmsKeyArn": KEY}, {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": KEY}),
 ]
 
@@ -766,21 +780,51 @@ def test_users_stay_the_same_as_the_secret_comes_along(before: Client) -> None:
     assert "of the users" not in str(told)
 
 
-def test_a_secret_that_the_stage_has_stays(before: Client) -> None:
+def test_another_secret_is_refused_before_the_tables_are_made_right(before: Client) -> None:
     client = boto3.client("ssm")
     for name, value in ((FROM, "of the users"), (TO, "of its own")):
         client.put_parameter(Name=parameter(name), Value=value, Type="SecureString")
 
-    [*Restoration(stage(), SOURCE, polls=POLLS, now_ms=lambda: LATER_MS).run()]
+    with pytest.raises(StageError, match=f"{parameter(TO)} has another value than"):
+        [*restoration().run()]
 
     assert client.get_parameter(Name=parameter(TO))["Parameter"]["Version"] == 1
+    client.delete_parameter(Name=parameter(TO))
+    [*restoration().run()]
+    found = client.get_parameter(Name=parameter(TO), WithDecryption=True)["Parameter"]
+    assert found["Value"] == "of the users"
 
 
 def test_a_secret_that_can_not_be_copied_is_told(before: Client) -> None:
-    told = [*Restoration(stage(), SOURCE, polls=POLLS, now_ms=lambda: LATER_MS).run()]
+    assert f"copy the secret of {FROM} by hand, before deploying {TO}" in [*restoration().run()]
 
-    why = f"{FROM} has no parameter to copy: put its secret in {parameter(TO)}, before deploying"
-    assert why in told
+
+@pytest.mark.parametrize(
+    ("source", "whose"),
+    [
+        ({}, "what DynamoDB restores"),
+        ({"SourceTableArn": "arn:of:table/kinto-gone-objects"}, "gone"),
+    ],
+)
+def test_a_secret_of_somebody_else_is_to_be_copied_by_hand(
+    before: Client, monkeypatch: pytest.MonkeyPatch, source: dict[str, str], whose: str
+) -> None:
+    """DynamoDB need not tell which table was restored."""
+    call = BaseClient._make_api_call
+
+    def untold(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        answer = call(client, operation, arguments)
+        if "RestoreSummary" in answer.get("Table", {}):
+            del answer["Table"]["RestoreSummary"]["SourceTableArn"]
+            answer["Table"]["RestoreSummary"].update(source)
+        return answer
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", untold)
+
+    told = [*restoration().run()]
+
+    by_hand = "isn't a stage that is configured here: copy its secret by hand, before deploying"
+    assert f"{whose} {by_hand} {TO}" in told
 
 
 def test_a_backup_brings_a_stage_back_under_its_own_name(

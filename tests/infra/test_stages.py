@@ -100,3 +100,31 @@ def test_the_configuration_is_formatted_as_it_would_be_written(tmp_path: Path) -
     Stage.read("prod").write(file)
 
     assert file.read_text() == CONFIG.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{\n  "stages": {},\n}', "line 3, column 1: "),
+        ("{}", "has no stages"),
+        ("[]", "has no stages"),
+        ('{"stages": {}}', "has no lambda_functions"),
+        (
+            '{"stages": {"dev": {}}, "lambda_functions": {}}',
+            "the stage dev has no api_gateway_stage",
+        ),
+        (None, "can't be read: No such file"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_refused_in_one_line(
+    text: str | None, why: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    if text is not None:
+        file.write_text(text)
+
+    with pytest.raises(StageError) as raised:
+        Stage.read("dev", file)
+
+    assert why in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.version import ROOT, main, version_of
+from infra.version import ROOT, deployed_commit, main, version_of
 
 PYPROJECT = '[project]\nname = "a-name"\nversion = "1.2.3"\n'
 GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
@@ -71,3 +71,19 @@ def test_there_is_no_commit_without_git(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", str(folder))
 
     assert version_of(folder)["commit"] is None
+
+
+def test_a_deployed_commit_tells_of_local_changes_but_for_the_stream(folder: Path) -> None:
+    config = folder / ".chalice" / "config.json"
+    config.parent.mkdir()
+    config.write_text("{}")
+    assert deployed_commit(folder) is None
+    commit = cloned(folder).strip()
+    config.write_text('{"KINTO_OBJECTS_STREAM_ARN": "arn"}')
+    (folder / "untracked").touch()
+    clean = deployed_commit(folder)
+
+    (folder / "pyproject.toml").write_text(f"{PYPROJECT}\n")
+
+    assert clean == commit
+    assert deployed_commit(folder) == f"{commit}-dirty"
