@@ -15,7 +15,7 @@ from chalicelib.metrics import NAMESPACE, UNITS
 from chalicelib.storage.tables import Tables
 from infra.emulator import ROOT_KEYS, emulator
 from infra.stacks import Stack, parameters
-from infra.stages import APP, Stage
+from infra.stages import APP, ROOT, Stage
 from infra.tables import TEMPLATE as DATA
 from tests.infra.test_customer_key import KEY
 
@@ -317,3 +317,12 @@ def test_putting_it_again_changes_nothing(operations: Operations) -> None:
 
     given = parameters({"Stage": "again"})
     assert operations.stack("again").put(TemplateBody=TEXT, Parameters=given) == []
+
+
+def test_operators_are_told_what_to_do_for_each_alarm() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+    told = re.findall(r"^### `(kinto-STAGE-[^`]+)`$", page, re.MULTILINE)
+
+    names = [alarm["AlarmName"] for alarm in of_type("AWS::CloudWatch::Alarm").values()]
+    assert sorted(told) == sorted(name.replace("-prod-", "-STAGE-") for name in names)
