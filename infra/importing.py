@@ -22,7 +22,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from chalicelib.protocol.bodies import load_object
 from chalicelib.protocol.errors import Problem, ProtocolError
-from chalicelib.protocol.kinds import Kind, children
+from chalicelib.protocol.kinds import BUCKET, Kind, children
 from chalicelib.protocol.messages import encoded
 from chalicelib.protocol.queries import ListQuery
 from chalicelib.protocol.stored import StoredObject, Tombstone
@@ -78,6 +78,16 @@ class Target:
         self._origin = Origin(request_id=f"import of {source_url}", is_silent=True)
         self._now_ms = now_ms
         self._pause = pause
+
+    def check(self) -> None:
+        """Have DynamoDB answer once, and soon, as what is wrong at first is mostly a mistake.
+
+        Raises:
+            ClientError: there are no such tables, or not for these credentials.
+            UnavailableError: DynamoDB doesn't answer.
+        """
+        any_key = object_key(ObjectUri(BUCKET, ("any",)))
+        self._dynamo.get([any_key], _patient(self._pause))
 
     def find(self, uri: ListUri, ids: Iterable[str]) -> dict[str, Stored]:
         """What there is of a list with these ids, deleted ones too, with its permissions.

@@ -3,8 +3,9 @@
 Lists are read by time, oldest first, each page from the last time of the page before it: what
 changes meanwhile comes again at the end, deletions included. (Kinto's own `Next-Page` ends too
 early in old versions where tombstones are among the entries, and is used only where more entries
-than a page holds have one and the same time.) Lists don't tell permissions, so each object is
-read on its own, as many as a batch may hold in one request, several requests at a time.
+than a page holds have one and the same time, or one that is to come.) Lists don't tell permissions,
+so each object is read on its own, as many as a batch may hold in one request, several requests at a
+time.
 """
 
 import base64
@@ -45,6 +46,7 @@ FIRST_ATTEMPTS: Final = 2
 
 _LONGEST_PAUSE_S: Final = 30.0
 _LONGEST_WAIT_S: Final = 600.0
+_LONGEST_REASON: Final = 200
 _TIMEOUT: Final = urllib3.Timeout(connect=10, read=120)
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]* \S+")
 _TOMBSTONE: Final = frozenset({"id", "last_modified", "deleted"})
@@ -55,7 +57,18 @@ class SourceError(Exception):
 
 
 class UnreadableError(SourceError):
-    """Something isn't there, or not for this user; all else may be."""
+    """Something isn't there, or not for this user, or not in this way; all else may be.
+
+    Attributes:
+        status: what the source answers.
+    """
+
+    def __init__(self, path: str, status: int, body: object) -> None:
+        """Say what, with the source's own words for why."""
+        told = body.get("message") if isinstance(body, dict) else None
+        why = f" ({told[:_LONGEST_REASON]!r})" if isinstance(told, str) else ""
+        super().__init__(f"{path} can't be read: the source answers {status}{why}")
+        self.status = status
 
 
 class _BusyError(Exception):
@@ -69,12 +82,10 @@ class Page:
     Attributes:
         entries: objects without permissions, and tombstones, as the list tells them.
         timestamp: the list's, in ms; 0 where that isn't known.
-        total: live objects that are in the list from this page on.
     """
 
     entries: list[JsonObject]
-    timestamp: int
-    total: int
+    timestamp: int = 0
 
 
 def authorization(text: str) -> str | None:
@@ -162,28 +173,52 @@ class Source(AbstractContextManager["Source"]):
             SourceError: the source doesn't answer, or not as a Kinto does.
         """
         since = 0
-        query = _query_from(since)
-        while True:
-            page, more = self._page(uri, query)
+        found: tuple[Page, str | None] | None = self._page(uri, _query_from(since))
+        while found:
+            page, more = found
             yield page
             last = page.entries[-1]["last_modified"] if page.entries else since
             if last > since:
                 since = last
-                query = _query_from(since)
-            elif more:
-                query = more
+                found = self._page_from(uri, since, more)
             else:
-                return
+                found = self._page(uri, more) if more else None
+
+    def _page_from(
+        self, uri: ListUri, since: int, more: str | None
+    ) -> tuple[Page, str | None] | None:
+        """The page from a time on, or the one that the source goes on with, if any.
+
+        Newer versions refuse a time that is to come, though objects may have it.
+        """
+        try:
+            return self._page(uri, _query_from(since))
+        except UnreadableError as error:
+            if error.status != 400:
+                raise
+        return self._page(uri, more) if more else None
+
+    def count(self, uri: ListUri) -> int | None:
+        """How many live objects are in a list; None where the source doesn't tell.
+
+        Raises:
+            SourceError: the source doesn't answer.
+        """
+        try:
+            _body, headers = self._patiently(partial(self._ask, "HEAD", str(uri)))
+        except UnreadableError:
+            return None
+        text = headers.get("Total-Objects") or headers.get("Total-Records", "")
+        return int(text) if text.isascii() and text.isdecimal() else None
 
     def _page(self, uri: ListUri, query: str) -> tuple[Page, str | None]:
         """A page, and the query string of the one that the source would go on with."""
         body, headers = self._patiently(partial(self._ask, "GET", f"{uri}?{query}"))
         with _as_kinto(str(uri)):
             timestamp = int(headers.get("ETag", "0").removeprefix("W/").strip('"'))
-            total = int(headers.get("Total-Records", "0"))
             # Where it leads is not trusted: it may be another host.
             following = urlsplit(headers.get("Next-Page", "")).query or None
-            page = Page([{**entry} for entry in body["data"]], timestamp, total)
+            page = Page([{**entry} for entry in body["data"]], timestamp)
             if not all(_is_entry(entry) for entry in page.entries):
                 raise ValueError
         return page, following
@@ -254,10 +289,12 @@ class Source(AbstractContextManager["Source"]):
         self._heed(answer.headers)
         _refuse_busy(answer.status)
         shown = path.partition("?")[0]
-        if answer.status in (401, 403, 404):
-            raise UnreadableError(f"{shown} can't be read: the source answers {answer.status}")
+        if 400 <= answer.status < 500:
+            raise UnreadableError(shown, answer.status, _json(answer.data))
         if answer.status != 200:
             raise SourceError(f"{shown} can't be read: the source answers {answer.status}")
+        if method == "HEAD":
+            return {}, answer.headers
         with _as_kinto(shown):
             told = json.loads(answer.data)
             if not isinstance(told, dict):
@@ -282,6 +319,14 @@ class _as_kinto(AbstractContextManager[None]):  # noqa: N801 - reads as a statem
     def __exit__(self, _type: Any, error: BaseException | None, _trace: Any) -> None:
         if isinstance(error, KeyError | TypeError | ValueError | AttributeError | RecursionError):
             raise SourceError(f"{self._path} is not answered as by a Kinto") from error
+
+
+def _json(text: bytes) -> object:
+    """What a refusal says, if it is JSON: it may be a proxy's."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _query_from(since: int) -> str:
@@ -309,8 +354,8 @@ def _stored(path: str, entry: JsonObject, answer: JsonObject) -> Stored | None:
         return Tombstone(entry["id"], entry["last_modified"])
     if status == 404:
         return None
-    if status in (401, 403):
-        raise UnreadableError(f"{path} can't be read: the source answers {status}")
+    if status != 200:
+        raise UnreadableError(path, status, answer.get("body"))
     data = {**answer["body"]["data"]}
     if not _is_entry(data):
         raise ValueError

@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from chalicelib.api.service import Service
 from chalicelib.protocol.messages import Request
 from infra.server import LocalServer
 from tests.doubles import Patience
+
+NEWER_NOW_MS = 1_700_000_000_000
+"""What time it is for a `NewerKinto`."""
 
 
 class Kinto(Protocol):
@@ -39,12 +42,19 @@ def kinto_of(service: Service) -> Kinto:
 class NewerKinto:
     """A Kinto that answers as newer ones do: any ids of records, any properties of groups.
 
+    Lists tell their totals to HEAD alone, refuse times that are to come, and have no page that
+    begins there. Permissions are told to who may write.
+
     Attributes:
         lists: entries by the list's path, oldest first.
         permissions: by the object's path.
+        readable: paths of objects whose permissions this user isn't told.
+        hidden: paths of objects that this user may not read.
     """
 
     def __init__(self) -> None:
+        self.readable: set[str] = set()
+        self.hidden: set[str] = set()
         self.lists: dict[str, list[dict[str, Any]]] = {"/buckets": []}
         self.permissions: dict[str, Any] = {}
 
@@ -69,17 +79,31 @@ class NewerKinto:
             return 200, {}, {"responses": [self._answer(each["path"]) for each in requests]}
         if path not in self.lists:
             return 404, {}, {}
-        since = int(dict(parse_qsl(query))["min_last_modified"])
-        found = [entry for entry in self.lists[path] if entry["last_modified"] >= since]
-        times = [entry["last_modified"] for entry in self.lists[path]]
-        return 200, {"ETag": f'"{max(times, default=1)}"'}, {"data": found}
+        seen = [it for it in self.lists[path] if f"{path}/{it['id']}" not in self.hidden]
+        if method == "HEAD":
+            return 200, {"Total-Objects": str(len(seen))}, {}
+        asked = dict(parse_qsl(query))
+        since, start = int(asked["min_last_modified"]), int(asked.get("_token", "0"))
+        if since > NEWER_NOW_MS:
+            return 400, {}, {"code": 400, "message": "Invalid value for min_last_modified"}
+        found = [entry for entry in seen if entry["last_modified"] >= since][start:]
+        limit = int(asked["_limit"])
+        headers = {"ETag": f'"{max((it["last_modified"] for it in seen), default=1)}"'}
+        if len(found) > limit:
+            following = {**asked, "_token": str(start + limit)}
+            headers["Next-Page"] = f"http://kinto.invalid/v1{path}?{urlencode(following)}"
+        return 200, headers, {"data": found[:limit]}
 
     def _answer(self, path: str) -> dict[str, Any]:
         path = unquote(path)
+        if path in self.hidden:
+            body = {"code": 403, "message": "This user cannot access this resource."}
+            return {"status": 403, "path": path, "headers": {}, "body": body}
         above, _, id = path.rpartition("/")
         for entry in self.lists.get(above, []):
             if entry["id"] == id and path in self.permissions:
-                body = {"data": entry, "permissions": self.permissions[path]}
+                told = {} if path in self.readable else self.permissions[path]
+                body = {"data": entry, "permissions": told}
                 return {"status": 200, "path": path, "headers": {}, "body": body}
         return {"status": 404, "path": path, "headers": {}, "body": {}}
 
