@@ -139,12 +139,14 @@ def test_a_stage_that_is_not_configured_is_not_packaged(tmp_path: Path) -> None:
 def test_what_chalice_cannot_package_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("chalicelib", ".chalice"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "infra").symlink_to(module.ROOT / "infra")
+    for name in ("chalicelib", "infra"):
+        (tmp_path / name).symlink_to(module.ROOT / name)
+    (tmp_path / ".chalice").mkdir()
     (tmp_path / "requirements.txt").touch()
     (tmp_path / "app.py").write_text("import nothing_of_the_kind")
-    (tmp_path / ".chalice" / "config.json").write_text('{"app_name": "it", "stages": {"dev": {}}}')
+    stages = {"dev": {"api_gateway_stage": "dev"}}
+    config = {"app_name": "it", "lambda_functions": {}, "stages": stages}
+    (tmp_path / ".chalice" / "config.json").write_text(json.dumps(config))
     monkeypatch.setattr(module, "ROOT", tmp_path)
 
     with pytest.raises(PackageError, match="No module named 'nothing_of_the_kind'"):
