@@ -117,8 +117,9 @@ def resources_of(stage: Stage) -> set[str]:
 
 
 def tables_of(stage: Stage) -> set[str]:
-    found = boto3.client("dynamodb").list_tables()["TableNames"]
-    return {it for it in found if it.startswith(f"kinto-{stage.name}-")}
+    pages = boto3.client("dynamodb").get_paginator("list_tables").paginate()
+    found = {name for page in pages for name in page["TableNames"]}
+    return {name for name in found if name.startswith(f"kinto-{stage.name}-")}
 
 
 def queues_of(stage: Stage) -> list[str]:

@@ -1,6 +1,7 @@
 """Deploying: what is refused before anything is touched, and the steps alone."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from moto import mock_aws
 
 from infra import deploy
 from infra.account import Account
+from infra.new_stage import create
 from infra.stage_stacks import OPERATIONS, stack_arguments
-from infra.stages import CONFIG, SECRET, STREAM
+from infra.stages import CONFIG, SECRET
 from infra.tables import TEMPLATE
 from tests.infra.chalice_stage import HANDLER, NAME, ChaliceStage, chalice_stage
 
@@ -94,21 +96,25 @@ def test_steps_can_be_run_alone_and_again(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", emulator_url)
     monkeypatch.setattr(deploy.Account, "of_caller", lambda: HERE)  # there is no STS
+    for policy in CONFIG.parent.glob("policy-dev*.json"):
+        shutil.copy(policy, config.parent)
+    create("alone", "dev", config.parent)  # servers under test leave dev's tables in the emulator
 
-    assert deploy.main("dev", "config") == 1
+    assert deploy.main("alone", "config") == 1
     refused = capsys.readouterr()
     assert refused.out == f"{HERE}\n"
-    assert "there are no tables of dev yet" in refused.err
-    assert deploy.main("dev", "data", "config") == 0
+    assert "there are no tables of alone yet" in refused.err
+    assert deploy.main("alone", "data", "config") == 0
     first = capsys.readouterr().out
-    assert deploy.main("dev", "data", "config") == 0
+    assert deploy.main("alone", "data", "config") == 0
     second = capsys.readouterr().out
 
-    written = json.loads(config.read_text())["stages"]["dev"]["environment_variables"][STREAM]
-    assert ":table/kinto-dev-objects/stream/" in written
+    written = deploy.Stage.read("alone", config).stream
+    assert written is not None
+    assert ":table/kinto-alone-objects/stream/" in written
     assert "data: Add Objects (AWS::DynamoDB::Table)" in first
-    assert "data: ObjectsTable: kinto-dev-objects" in first
-    assert f"config: the functions of dev read {written}" in first
+    assert "data: ObjectsTable: kinto-alone-objects" in first
+    assert f"config: the functions of alone read {written}" in first
     assert "Add" not in second
     assert "config:" not in second
 
