@@ -2,9 +2,11 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -101,11 +103,15 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """One sync: what was answered to writers before it began, and the copy after it."""
+    """One sync: what was answered to writers before it began, the copy after it, and when that was.
+
+    The time is that of changes: seconds of this machine's monotonic clock.
+    """
 
     answered: int
     etag: int
     times: dict[str, int]
+    ended: float
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -158,7 +164,7 @@ def synced(copy: Copy, log: Log) -> Synced:
     answered = len(log.changes)
     copy.sync()
     times = {id: entry["last_modified"] for id, entry in copy.entries.items()}
-    return Synced(answered, int((copy.etag or "").strip('"')), times)
+    return Synced(answered, int((copy.etag or "").strip('"')), times, time.monotonic())
 
 
 def assert_all_was_committed(shown: Sequence[dict[str, Any]], changes: Sequence[Change]) -> None:
@@ -174,7 +180,8 @@ def assert_nothing_missed(
     """Each sync has each object as the commits up to its ETag left it, or as a later one did.
 
     What was answered before it began is among those. Only on a walk over pages an object may slip
-    away: by a change that the next sync tells of. And no copy goes back in time.
+    away, or from one index to the other while these are read: by a change that the next sync tells
+    of. And no copy goes back in time.
     """
     last = newest(changes)
     known: dict[str, int] = {}
@@ -183,13 +190,25 @@ def assert_nothing_missed(
         for change in (*newest(until).values(), *newest(changes[: sync.answered]).values()):
             is_there = sync.times.get(change.id, 0) >= change.last_modified
             comes_next = last[change.id].last_modified > sync.etag
-            if not is_there and not (comes_next and not is_one_answer):
+            may_slip = turns(change, changes, sync) if is_one_answer else comes_next
+            if not is_there and not may_slip:
                 # The first sync tells of no deletions: what was deleted by then is just missing.
                 assert change.id not in sync.times, change
                 told_from = None if sync is syncs[0] else syncs[0].etag
                 assert was_deleted(change, changes, until=told_from), change
         assert all(sync.times[id] >= time for id, time in known.items())
         known = sync.times
+
+
+def turns(change: Change, changes: Sequence[Change], sync: Synced) -> bool:
+    """Whether what this change left was deleted, or made again, while this sync read."""
+    later = [it for it in changes if it.id == change.id and it.last_modified > sync.etag]
+    before = [it for it in changes if it.id == change.id and it.last_modified <= sync.etag]
+    states = sorted([newest(before)[change.id], *later], key=lambda it: it.last_modified)
+    return any(
+        one.is_deletion != other.is_deletion and other.began < sync.ended
+        for one, other in pairwise(states)
+    )
 
 
 def was_deleted(change: Change, changes: Sequence[Change], *, until: int | None) -> bool:

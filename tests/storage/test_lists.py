@@ -863,6 +863,21 @@ def test_an_object_that_is_deleted_when_the_tombstones_were_read_is_in_the_next_
     assert synced.entries == [requests.get(record(1))]
 
 
+def test_an_object_that_is_made_again_when_the_objects_were_read_is_in_the_next_sync(
+    wire: Wire, requests: Requests, rival: Requests
+) -> None:
+    fill(requests, *[{}] * 3)
+    requests.delete(record(1))
+    forget_latest(requests)
+    between_the_indexes(wire, BY_LAST_MODIFIED, lambda: rival.put(record(1), {"new": True}))
+
+    timestamp, page = requests.list(query=asked(_since="0"))
+    synced = requests.page(query=asked(_since=str(timestamp)))
+
+    assert (numbers(page), page.total) == ([2, 0], 2)
+    assert synced.entries == [requests.get(record(1))]
+
+
 def between_the_indexes(wire: Wire, first: str, action: Callable[[], Any]) -> None:
     """Read this index as a whole, do something, and only then read the other, once."""
     is_read = threading.Event()
