@@ -11,7 +11,7 @@ from chalicelib.api.routes import ROUTES
 from chalicelib.events.queues import Queue
 from chalicelib.protocol.messages import Request, Response, encoded
 from chalicelib.setting_values import parse_host, parse_scheme
-from chalicelib.storage.connection import Deadline
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.wiring import application_from_environment
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

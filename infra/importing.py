@@ -29,7 +29,8 @@ from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.protocol.timestamps import MAX_HONOURED
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage.commits import MAX_TRANSACTION_BYTES
-from chalicelib.storage.connection import MAX_ACTIONS, Deadline, Dynamo
+from chalicelib.storage.connection import MAX_ACTIONS, Dynamo
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.items import MAX_ITEM_BYTES, cause_from_raw, from_raw
 from chalicelib.storage.keys import clock_key, object_key, time_range

@@ -12,7 +12,8 @@ from typing import Any, Final
 from chalicelib.protocol.uris import ObjectUri
 from chalicelib.storage.access import Row, named, put_action, removal_action
 from chalicelib.storage.clock import ROOT
-from chalicelib.storage.connection import GET_KEYS, Deadline, Dynamo
+from chalicelib.storage.connection import GET_KEYS, Dynamo
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.items import Item, RawItem, from_raw, is_object
 from chalicelib.storage.keys import CLOCK_ID, Key, key_of_row, object_key, uri_of
 from chalicelib.storage.purge import removal_of

@@ -23,7 +23,8 @@ from chalicelib.protocol.kinds import BUCKET
 from chalicelib.protocol.timestamps import MAX_TIMESTAMP
 from chalicelib.protocol.uris import ListUri
 from chalicelib.storage.clock import CLOSED, ROOT, Clock, clock_from_raw
-from chalicelib.storage.connection import MAX_ACTIONS, Deadline, Dynamo, condition_of
+from chalicelib.storage.connection import MAX_ACTIONS, Dynamo, condition_of
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import ConflictError
 from chalicelib.storage.items import RawItem, from_raw, is_object
 from chalicelib.storage.keys import CLOCK_ID, clock_key, uri_of

@@ -20,7 +20,7 @@ from chalicelib.observability import log_request, log_stopped, log_unavailable, 
 from chalicelib.protocol.errors import SERVICE_DEPRECATED, ProtocolError
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.settings import Settings
-from chalicelib.storage.connection import Deadline
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.transactions import Storage, system_now_ms
 from chalicelib.storage.unit_of_work import UnitOfWork

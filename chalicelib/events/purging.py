@@ -12,7 +12,8 @@ from chalicelib.metrics import SILENT, Metrics
 from chalicelib.observability import log_done
 from chalicelib.protocol.uris import parse_object_uri
 from chalicelib.storage.access import Row
-from chalicelib.storage.connection import Deadline, Dynamo
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.purge import (
     DeadParent,

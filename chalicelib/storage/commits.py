@@ -10,7 +10,8 @@ from typing import Any, Final
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.storage import access
 from chalicelib.storage.clock import MAX_LATEST_BYTES, StagedClock, Write
-from chalicelib.storage.connection import MAX_ACTIONS, Deadline, Dynamo
+from chalicelib.storage.connection import MAX_ACTIONS, Dynamo
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.items import stored_bytes
 from chalicelib.storage.keys import listed_key

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from chalicelib.protocol.stored import Permissions
-from chalicelib.storage.connection import Deadline, Dynamo
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.items import Item, from_raw
 from chalicelib.storage.keys import listed_key
 

@@ -14,7 +14,8 @@ from chalicelib.protocol.queries import ListQuery
 from chalicelib.protocol.sorting import Place
 from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.storage.clock import Clock, Write, clock_from_raw
-from chalicelib.storage.connection import ANSWER_S, Deadline, Dynamo
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.deadlines import ANSWER_S, Deadline
 from chalicelib.storage.failures import ConflictError
 from chalicelib.storage.items import Item, RawItem
 from chalicelib.storage.keyed import Keyed, read_keys

@@ -14,7 +14,8 @@ from chalicelib.protocol.kinds import children
 from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage.access import Row, removal_action, rows_to_remove
 from chalicelib.storage.clock import CLOSED
-from chalicelib.storage.connection import ATTEMPT_S, Deadline, Dynamo, condition_of
+from chalicelib.storage.connection import Dynamo, condition_of
+from chalicelib.storage.deadlines import ATTEMPT_S, Deadline
 from chalicelib.storage.items import Item, RawItem, from_raw, is_object
 from chalicelib.storage.keys import Key, clock_key, listed_key, time_range, uri_of
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from chalicelib.storage.connection import Deadline, Dynamo
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import ConflictError
 from chalicelib.storage.unit_of_work import UnitOfWork
 

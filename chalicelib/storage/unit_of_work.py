@@ -17,7 +17,8 @@ from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage import access
 from chalicelib.storage.clock import ROOT, StagedClock, clock_from_raw
 from chalicelib.storage.commits import Commit
-from chalicelib.storage.connection import ATTEMPT_S, Deadline, Dynamo
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.deadlines import ATTEMPT_S, Deadline
 from chalicelib.storage.items import from_raw
 from chalicelib.storage.keyed import Keyed, read_keys
 from chalicelib.storage.keys import (

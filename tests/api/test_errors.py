@@ -10,7 +10,8 @@ from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
 from chalicelib.protocol.messages import Request
 from chalicelib.settings import Settings
-from chalicelib.storage.connection import Deadline, Dynamo
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import ThrottledError, UnavailableError
 from chalicelib.storage.transactions import Storage
 from chalicelib.storage.unit_of_work import UnitOfWork

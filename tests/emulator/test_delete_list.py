@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.storage.connection import ATTEMPT_S
+from chalicelib.storage.deadlines import ATTEMPT_S
 from tests.doubles import Client, CountedCalls
 from tests.emulator.filling import fill
 from tests.emulator.hosts import RECORDS, Hosts, Log, data_of, make_posts, together

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.protocol.messages import Response
-from chalicelib.storage import connection as storage_connection
+from chalicelib.storage.deadlines import ATTEMPT_S
 from tests.doubles import Client
 from tests.emulator.hosts import (
     RECORDS,
@@ -27,7 +27,7 @@ from tests.raw_records import record_id
 
 pytestmark = pytest.mark.emulator
 
-SHORT_S = storage_connection.ATTEMPT_S + 0.7
+SHORT_S = ATTEMPT_S + 0.7
 """A request's time with room for a few attempts."""
 
 FAULTS = [fate for fate in Fate if fate is not Fate.ANSWERED]

@@ -13,7 +13,8 @@ from chalicelib.events.changes import Changes
 from chalicelib.events.purging import Purge
 from chalicelib.events.queues import Queues
 from chalicelib.protocol.messages import JsonObject
-from chalicelib.storage.connection import Deadline, Dynamo
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.deadlines import Deadline
 from infra.leftovers import Inspection, Report
 from infra.pump import Clients, Pump
 from infra.queues import create_queues

@@ -17,7 +17,7 @@ from chalicelib.protocol.kinds import BUCKET, COLLECTION
 from chalicelib.protocol.uris import ListUri
 from chalicelib.storage import purge
 from chalicelib.storage.access import Row
-from chalicelib.storage.connection import ATTEMPT_S
+from chalicelib.storage.deadlines import ATTEMPT_S
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.keys import MAX_PRINCIPAL_BYTES
 from chalicelib.storage.purge import DeadParent, Leftover, NeedlessRows

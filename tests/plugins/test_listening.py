@@ -37,7 +37,8 @@ from chalicelib.plugins.loading import load_plugins
 from chalicelib.protocol.errors import FORBIDDEN, ProtocolError
 from chalicelib.protocol.events import Event
 from chalicelib.settings import Settings, SettingsError
-from chalicelib.storage.connection import ATTEMPT_S, Dynamo
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.deadlines import ATTEMPT_S
 from chalicelib.storage.transactions import Storage
 from chalicelib.wiring import application_from_environment
 from tests.api.places import (

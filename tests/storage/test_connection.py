@@ -8,16 +8,8 @@ from typing import Any
 import pytest
 from botocore import exceptions as botocore
 
-from chalicelib.storage.connection import (
-    ATTEMPT_S,
-    CONNECT_TIMEOUT_S,
-    GET_KEYS,
-    READ_ATTEMPTS,
-    READ_TIMEOUT_S,
-    Deadline,
-    Dynamo,
-    connect,
-)
+from chalicelib.storage.connection import GET_KEYS, READ_ATTEMPTS, Dynamo, connect
+from chalicelib.storage.deadlines import ATTEMPT_S, CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Deadline
 from chalicelib.storage.failures import ConflictError, UnavailableError
 from chalicelib.storage.keys import Key
 from chalicelib.storage.tables import BY_LAST_MODIFIED, Tables

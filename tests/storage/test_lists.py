@@ -20,7 +20,8 @@ from chalicelib.protocol.sorting import Place
 from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.storage import items, lists, windows
 from chalicelib.storage.clock import ROOT, Clock, Write
-from chalicelib.storage.connection import Deadline, Dynamo
+from chalicelib.storage.connection import Dynamo
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.items import Cause, Item, RawItem, answer_bytes, to_raw
 from chalicelib.storage.keyed import Keyed, read_keys

@@ -14,7 +14,7 @@ from chalicelib.protocol.uris import ListUri, ObjectUri
 from chalicelib.storage import purge
 from chalicelib.storage.access import ALL_BUCKETS, Row, named
 from chalicelib.storage.clock import CLOSED, ROOT
-from chalicelib.storage.connection import ATTEMPT_S
+from chalicelib.storage.deadlines import ATTEMPT_S
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.items import Cause, Item, RawItem, encode_body, from_raw, to_raw
 from chalicelib.storage.keys import (

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.protocol.errors import MISSING_RESOURCE, ProtocolError
-from chalicelib.storage.connection import ATTEMPT_S
+from chalicelib.storage.deadlines import ATTEMPT_S
 from chalicelib.storage.failures import ConflictError, UnavailableError
 from chalicelib.storage.transactions import system_now_ms
 from chalicelib.storage.unit_of_work import UnitOfWork
