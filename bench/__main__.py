@@ -22,7 +22,8 @@ from chalicelib.protocol.kinds import RECORD
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.protocol.uris import ListUri
 from chalicelib.settings import Settings
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.tables import Tables
 from chalicelib.storage.transactions import Storage

@@ -19,7 +19,8 @@ from chalicelib.observability import configure_logging, log_warning
 from chalicelib.plugins.loading import load_plugins
 from chalicelib.secret_references import SecretError, Secrets
 from chalicelib.settings import Settings, SettingsError, unknown_variables
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.tables import Tables
 from chalicelib.storage.transactions import Storage
 

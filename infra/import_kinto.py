@@ -44,7 +44,8 @@ from chalicelib.protocol.kinds import BUCKET
 from chalicelib.protocol.messages import JsonObject
 from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.protocol.uris import ListUri, ObjectUri
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.packing import packed
 from chalicelib.storage.tables import Tables

@@ -54,7 +54,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.tables import Tables
 from infra.adoption import adopt_tables

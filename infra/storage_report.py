@@ -37,7 +37,8 @@ def _inspect(stage: str, *, repairs: bool) -> Report:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from chalicelib.storage.connection import Dynamo, connect
+    from chalicelib.storage.client import connect
+    from chalicelib.storage.connection import Dynamo
     from chalicelib.storage.deadlines import Deadline
     from chalicelib.storage.failures import UnavailableError
     from chalicelib.storage.tables import Tables

@@ -16,7 +16,8 @@ from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.settings import Settings
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.tables import Tables
 from chalicelib.storage.transactions import Storage

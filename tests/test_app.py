@@ -13,7 +13,7 @@ from moto import mock_aws
 from app import AT_ONCE, METHODS, QUEUES, app, application, changes, deliver, purge, retry
 from chalicelib.api.routes import ROUTES
 from chalicelib.events.queues import Queue
-from chalicelib.storage.connection import connect
+from chalicelib.storage.client import connect
 from chalicelib.storage.deadlines import Deadline
 from chalicelib.wiring import is_chalice_local
 from infra.tables import create_tables

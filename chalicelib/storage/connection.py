@@ -1,7 +1,6 @@
 """Calls of DynamoDB: in batches, in parallel, repeated where that is safe, within the time left.
 
-pynamodb's connection and its botocore client are one; botocore repeats nothing by itself, as a
-transaction that got no answer must be sent again as the same, whatever refuses it.
+A transaction that got no answer must be sent again as the same, whatever refuses it.
 """
 
 import uuid
@@ -19,7 +18,7 @@ from pynamodb.expressions.update import Action, Update
 from chalicelib.metrics import Tally
 from chalicelib.observability import log_failed_table
 from chalicelib.protocol.errors import ProtocolError
-from chalicelib.storage.deadlines import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Deadline
+from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import (
     ConflictError,
     NoAnswerError,
@@ -49,18 +48,6 @@ READ_ATTEMPTS: Final = 8
 """Of a call that only reads: where DynamoDB is down, no function waits its whole time for it."""
 
 _PARALLEL_CALLS: Final = 8
-
-
-def connect(region: str | None = None, endpoint_url: str | None = None) -> Connection:
-    """The connection of this container. The client is made at the first call."""
-    return Connection(
-        region=region,
-        host=endpoint_url,
-        connect_timeout_seconds=CONNECT_TIMEOUT_S,
-        read_timeout_seconds=READ_TIMEOUT_S,
-        max_retry_attempts=0,
-        max_pool_connections=64,
-    )
 
 
 def condition_of(condition: Condition | None, actions: Sequence[Action] = ()) -> dict[str, Any]:

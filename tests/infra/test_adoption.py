@@ -8,7 +8,8 @@ import boto3
 import pytest
 import yaml
 
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.tables import Tables
 from infra.adoption import adopt_tables
 from infra.deploy import put_data

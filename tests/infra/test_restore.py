@@ -23,8 +23,9 @@ from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
 from chalicelib.protocol.messages import JsonObject, Response
 from chalicelib.settings import Settings
+from chalicelib.storage.client import connect
 from chalicelib.storage.clock import CLOSED, ROOT
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.items import RawItem, from_raw, is_object
 from chalicelib.storage.keys import CLOCK_ID
 from chalicelib.storage.tables import Tables

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 from moto import mock_aws
 
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.tables import Tables
 from infra import storage_report

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore import exceptions as botocore
 
-from chalicelib.storage.connection import GET_KEYS, READ_ATTEMPTS, Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import GET_KEYS, READ_ATTEMPTS, Dynamo
 from chalicelib.storage.deadlines import ATTEMPT_S, CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Deadline
 from chalicelib.storage.failures import ConflictError, UnavailableError
 from chalicelib.storage.keys import Key

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import (
     ConflictError,

@@ -6,7 +6,8 @@ import pytest
 from moto import mock_aws
 from pynamodb.connection import Connection
 
-from chalicelib.storage.connection import Dynamo, connect
+from chalicelib.storage.client import connect
+from chalicelib.storage.connection import Dynamo
 from tests.doubles import REGION, SetClock
 from tests.storage.stand_ins import Requests, Wire, fresh_wire
 
