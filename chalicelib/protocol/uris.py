@@ -1,11 +1,15 @@
-"""Addresses of objects and lists, without the version prefix: `/buckets/blog/groups/writers`."""
+"""Addresses of objects and lists, without the version prefix: `/buckets/blog/groups/writers`.
+
+A request asks for the same parts of an address again and again, so these are made once.
+"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from chalicelib.protocol.kinds import Kind, children
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ObjectUri:
     """The address of one object.
 
@@ -22,37 +26,41 @@ class ObjectUri:
         """The object's own id."""
         return self.ids[-1]
 
-    @property
+    @cached_property
     def list(self) -> "ListUri":
         """The list that the object is in."""
         return ListUri(self.kind, self.ids[:-1])
 
-    @property
+    @cached_property
     def parent(self) -> "ObjectUri | None":
         """The object that holds it; None for buckets."""
         return self.list.parent
 
-    @property
+    @cached_property
     def ancestors(self) -> "tuple[ObjectUri, ...]":
         """What holds it, from the bucket down."""
         return self.list.ancestors
 
-    @property
+    @cached_property
     def lists(self) -> "tuple[ListUri, ...]":
         """The lists that it holds."""
         return tuple(ListUri(kind, self.ids) for kind in children(self.kind))
 
-    @property
+    @cached_property
     def is_possible(self) -> bool:
         """Whether all its ids are such that an object can be there."""
         return self.kind.is_id(self.id) and self.list.is_possible
 
-    def __str__(self) -> str:
-        """The path below the version prefix."""
+    @cached_property
+    def _path(self) -> str:
         return f"{self.list}/{self.id}"
 
+    def __str__(self) -> str:
+        """The path below the version prefix."""
+        return self._path
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class ListUri:
     """The address of a list.
 
@@ -64,17 +72,17 @@ class ListUri:
     kind: Kind
     ids: tuple[str, ...]
 
-    @property
+    @cached_property
     def parent(self) -> ObjectUri | None:
         """The object that holds the list; None for the list of buckets."""
         return None if self.kind.parent is None else ObjectUri(self.kind.parent, self.ids)
 
-    @property
+    @cached_property
     def ancestors(self) -> tuple[ObjectUri, ...]:
         """What holds it, from the bucket down."""
         return () if self.parent is None else (*self.parent.ancestors, self.parent)
 
-    @property
+    @cached_property
     def is_possible(self) -> bool:
         """Whether all its ids are such that a list can be there."""
         return self.parent is None or self.parent.is_possible
@@ -83,9 +91,13 @@ class ListUri:
         """The address of the object with this id."""
         return ObjectUri(self.kind, (*self.ids, id))
 
+    @cached_property
+    def _path(self) -> str:
+        return f"{self.parent or ''}/{self.kind.plural}"
+
     def __str__(self) -> str:
         """The path below the version prefix."""
-        return f"{self.parent or ''}/{self.kind.plural}"
+        return self._path
 
 
 def parse_object_uri(text: str) -> ObjectUri | None:
