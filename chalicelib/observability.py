@@ -162,7 +162,7 @@ def summarize(
         "authn_type": authn_type or None,
         **_batch_size(response),
         "code": response.status,
-        "errno": (response.body or {}).get("errno") if response.status >= 400 else None,
+        "errno": response.parsed.get("errno") if response.status >= 400 else None,
         **({"listeners_ms": _rounded(listeners_ms)} if listeners_ms else {}),
         "lang": hide(lang) if lang is not None else None,
         "method": hide(request.method),
@@ -180,7 +180,7 @@ def _rounded(ms_by_name: Mapping[str, float] | None) -> dict[str, float]:
 
 def _batch_size(response: Response) -> dict[str, int]:
     """How many requests a batch had, where this is the answer to one."""
-    answers = (response.body or {}).get("responses")
+    answers = response.parsed.get("responses")
     return {"batch_size": len(answers)} if isinstance(answers, list) else {}
 
 

@@ -360,7 +360,7 @@ def _stored(path: str, entry: JsonObject, answer: JsonObject) -> Stored | None:
     if not _is_entry(data):
         raise ValueError
     id, last_modified = data.pop("id"), data.pop("last_modified")
-    return StoredObject(id, last_modified, data, _permissions(answer["body"]["permissions"]))
+    return StoredObject.of(id, last_modified, data, _permissions(answer["body"]["permissions"]))
 
 
 def _permissions(told: Mapping[str, Sequence[Any]]) -> Permissions:

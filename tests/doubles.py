@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -117,6 +117,11 @@ def heard_by(handler: logging.Handler, level: int) -> Iterator[None]:
     logger.setLevel(before)
 
 
+def parsed(response: Response) -> Response:
+    """The same answer, with its body as an object."""
+    return response if response.body is None else replace(response, body=response.parsed)
+
+
 class Client:
     """Asks a service as HTTP would, without HTTP."""
 
@@ -150,7 +155,7 @@ class Client:
             "http://localhost",
             f"request of {user}",
         )
-        return self.service.respond(request, self._patience().deadline())
+        return parsed(self.service.respond(request, self._patience().deadline()))
 
 
 def basic(user: str, password: str = "secret") -> str:

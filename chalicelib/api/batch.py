@@ -14,7 +14,7 @@ from chalicelib.api.refusals import refusal, stopped_by
 from chalicelib.observability import log_subrequest
 from chalicelib.protocol.batches import parse_batch
 from chalicelib.protocol.errors import BACKEND, REQUEST_TOO_LARGE, ProtocolError
-from chalicelib.protocol.messages import JsonObject, Request, Response, encoded
+from chalicelib.protocol.messages import JsonText, Request, Response, encoded
 from chalicelib.storage.items import MAX_ANSWER_BYTES, answer_bytes
 
 _REDIRECT: Final = HTTPStatus.TEMPORARY_REDIRECT
@@ -47,12 +47,12 @@ class _Batch:
 
     Attributes:
         exchanges: its requests that are not carried out.
-        answers: to those that are.
+        answers: to those that are, as JSON.
         size: what these take.
     """
 
     exchanges: Sequence[Exchange]
-    answers: tuple[JsonObject, ...] = ()
+    answers: tuple[str, ...] = ()
     size: int = 0
 
     def go_on(self, call: Call) -> Answer:
@@ -61,15 +61,18 @@ class _Batch:
         now, later = self.exchanges[:at_once], self.exchanges[at_once:]
         _load_for(now, call)
         answers, size = self.answers, self.size
+        statuses = []
         for exchange in now:
-            answer = _answer_to(exchange, call)
-            size += answer_bytes(encoded(answer).encode())
+            response = _response_to(exchange, call)
+            answer = _entry_of(exchange.request, response)
+            size += answer_bytes(answer.encode())
             if size > MAX_ANSWER_BYTES:
                 raise ProtocolError(REQUEST_TOO_LARGE, message=_ANSWERS_TOO_LARGE)
             answers = (*answers, answer)
-        call.unit.afterwards(lambda: _log(now, answers[-len(now) :]))
+            statuses.append(response.status)
+        call.unit.afterwards(lambda: _log(now, statuses))
         if not later:
-            return Response(200, {"responses": [*answers]})
+            return Response(200, JsonText(f'{{"responses":[{",".join(answers)}]}}'))
         return Unfinished(partial(_stopped, call), _Batch(later, answers, size).go_on)
 
 
@@ -90,26 +93,19 @@ def _load_for(exchanges: Iterable[Exchange], call: Call) -> None:
     )
 
 
-def _log(exchanges: Iterable[Exchange], answers: Iterable[JsonObject]) -> None:
-    for exchange, answer in zip(exchanges, answers, strict=True):
-        log_subrequest(exchange.request, answer["status"])
+def _log(exchanges: Iterable[Exchange], statuses: Iterable[int]) -> None:
+    for exchange, status in zip(exchanges, statuses, strict=True):
+        log_subrequest(exchange.request, status)
 
 
-def _answer_to(exchange: Exchange, call: Call) -> JsonObject:
-    """The answer to a request, wherever it is redirected to, as an entry of the batch's answer."""
-    response = _response_to(exchange, call)
-    while response.status == _REDIRECT:
-        exchange.request = _redirected(exchange.request, response.headers["Location"])
-        exchange.match = exchange.outcome = None
-        response = _response_to(exchange, call)
-    body = response.body or {}
-    length = len(encoded(body).encode())
-    return {
-        "status": response.status,
-        "path": exchange.request.path,
-        "headers": {**CONTENT_TYPE, **response.headers, "Content-Length": str(length)},
-        "body": "" if exchange.request.method == "HEAD" else body,
-    }
+def _entry_of(request: Request, response: Response) -> str:
+    """An answer as JSON of an entry of the batch's answer."""
+    body = encoded(response.body or {})
+    length = len(body.encode())
+    headers = {**CONTENT_TYPE, **response.headers, "Content-Length": str(length)}
+    entry = encoded({"status": response.status, "path": request.path, "headers": headers})
+    shown = '""' if request.method == "HEAD" else body
+    return f'{entry[:-1]},"body":{shown}}}'
 
 
 def _redirected(request: Request, location: str) -> Request:
@@ -118,6 +114,16 @@ def _redirected(request: Request, location: str) -> Request:
 
 
 def _response_to(exchange: Exchange, call: Call) -> Response:
+    """The answer to a request, wherever it is redirected to."""
+    response = _answer_to(exchange, call)
+    while response.status == _REDIRECT:
+        exchange.request = _redirected(exchange.request, response.headers["Location"])
+        exchange.match = exchange.outcome = None
+        response = _answer_to(exchange, call)
+    return response
+
+
+def _answer_to(exchange: Exchange, call: Call) -> Response:
     def carry_out(stage: Stage) -> Response:
         savepoint = call.unit.savepoint()
         try:

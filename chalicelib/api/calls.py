@@ -18,7 +18,7 @@ from chalicelib.protocol.errors import (
 )
 from chalicelib.protocol.events import READ, Impact, Operation
 from chalicelib.protocol.kinds import Kind
-from chalicelib.protocol.messages import JsonObject, Request, Response, is_utf8
+from chalicelib.protocol.messages import JsonText, Request, Response, encoded, is_utf8
 from chalicelib.protocol.permissions import Action, who_may
 from chalicelib.protocol.principals import group_of, principals_of
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
@@ -246,9 +246,6 @@ class ParsedBody:
         return self.body
 
 
-def shown(stored: StoredObject) -> JsonObject:
+def shown(stored: StoredObject) -> JsonText:
     """An object with its permissions, as the body of an answer."""
-    return {
-        "data": stored.to_json(),
-        "permissions": {name: list(principals) for name, principals in stored.permissions.items()},
-    }
+    return JsonText(f'{{"data":{stored.to_text()},"permissions":{encoded(stored.permissions)}}}')

@@ -15,7 +15,7 @@ from chalicelib.protocol import bodies
 from chalicelib.protocol.bodies import Body
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError, invalid
 from chalicelib.protocol.fields import select
-from chalicelib.protocol.messages import JsonObject, Response
+from chalicelib.protocol.messages import JsonText, Response, encoded
 from chalicelib.protocol.pagination import Token, derive_key, open_token
 from chalicelib.protocol.permissions import Action, with_writer
 from chalicelib.protocol.preconditions import Preconditions
@@ -50,14 +50,15 @@ def get_list(call: Call, uri: ListUri) -> Response:
     if page.next is not None:
         headers["Next-Page"] = pages.url_of(Token(page.next, first_timestamp))
     headers |= TO_IS_DEPRECATED if query.uses_to else {}
-    return Response(200, {"data": [_entry(entry, query) for entry in page.entries]}, headers)
+    entries = ",".join(_entry(entry, query) for entry in page.entries)
+    return Response(200, JsonText(f'{{"data":[{entries}]}}'), headers)
 
 
-def _entry(entry: StoredObject | Tombstone, query: ListQuery) -> JsonObject:
+def _entry(entry: StoredObject | Tombstone, query: ListQuery) -> str:
     """An entry as it is shown; a tombstone stays whole."""
     if query.fields is None or isinstance(entry, Tombstone):
-        return entry.to_json()
-    return select(entry.to_json(), query.fields)
+        return entry.to_text()
+    return encoded(select(entry.to_json(), query.fields))
 
 
 class _Pages:

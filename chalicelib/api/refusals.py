@@ -50,5 +50,5 @@ def unexpected(settings: Settings) -> Response:
     """500, for a mistake of ours; its text is for the logs alone."""
     answer = refusal(ProtocolError(UNDEFINED))
     return Response(
-        answer.status, {**(answer.body or {}), "info": settings.error_info_link}, answer.headers
+        answer.status, {**answer.parsed, "info": settings.error_info_link}, answer.headers
     )

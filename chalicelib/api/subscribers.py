@@ -180,8 +180,12 @@ def altered(response: Response, alterations: Iterable[Alteration]) -> Response:
         ProtocolError: REQUEST_TOO_LARGE where no answer can be that large.
     """
     alterations = [*alterations]
+    if not alterations:
+        return response
+    if response.body is not None:
+        response = replace(response, body=response.parsed)
     for alteration in alterations:
         response = alteration(response)
-    if alterations and answer_bytes(encoded(response.body).encode()) > MAX_ANSWER_BYTES:
+    if answer_bytes(encoded(response.body).encode()) > MAX_ANSWER_BYTES:
         raise ProtocolError(REQUEST_TOO_LARGE, message="The answer is larger than one can be.")
     return response

@@ -15,9 +15,29 @@ JsonObject = dict[str, Any]
 _UNDECODED = re.compile("[\ud800-\udfff]")
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """A JSON object as text: what is stored is answered without being parsed.
+
+    Attributes:
+        text: as `encoded` makes it.
+    """
+
+    text: str
+
+    @property
+    def parsed(self) -> JsonObject:
+        """The object."""
+        value: JsonObject = json.loads(self.text)
+        return value
+
+
 def encoded(value: Any) -> str:
     """JSON as it is sent: in UTF-8, and short."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value.text if isinstance(value, JsonText) else _encode(value)
 
 
 def is_utf8(text: str) -> bool:
@@ -54,12 +74,17 @@ class Response:
 
     Attributes:
         status: the HTTP status code.
-        body: an object that is sent as JSON, or None where nothing is.
+        body: an object that is sent as JSON, parsed or not; None where nothing is.
         headers: without those of the connection and the content.
         says_null: whether JSON's `null` is sent where there is no body.
     """
 
     status: int
-    body: JsonObject | None = None
+    body: JsonObject | JsonText | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     says_null: bool = False
+
+    @property
+    def parsed(self) -> JsonObject:
+        """The body as an object; an empty one where there is none."""
+        return self.body.parsed if isinstance(self.body, JsonText) else self.body or {}

@@ -1,12 +1,11 @@
 """An object to an item and back, without loss. Rule: `docs/architecture.md`, "Data model"."""
 
-import json
 import zlib
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
-from chalicelib.protocol.messages import JsonObject, encoded
+from chalicelib.protocol.messages import JsonObject, JsonText, encoded
 from chalicelib.protocol.stored import Permissions, StoredObject, Tombstone
 from chalicelib.storage.keys import Key, time_key
 
@@ -75,21 +74,25 @@ class Item:
     body_bytes: int = 0
 
     @property
-    def text_bytes(self) -> int:
-        """What the body takes as JSON text."""
-        return len(decode_body(self.body))
+    def text(self) -> str:
+        """The body as JSON text."""
+        return decode_body(self.body).decode()
 
     @property
     def data(self) -> JsonObject:
         """The parsed body."""
-        data: JsonObject = json.loads(decode_body(self.body))
-        return data
+        return JsonText(self.text).parsed
+
+    @property
+    def text_bytes(self) -> int:
+        """What that takes."""
+        return len(decode_body(self.body))
 
     def to_stored(self) -> StoredObject | Tombstone:
         """The object or tombstone in this item."""
         if not self.is_live:
             return Tombstone(self.key.id, self.last_modified)
-        return StoredObject(self.key.id, self.last_modified, self.data, self.permissions or {})
+        return StoredObject(self.key.id, self.last_modified, self.text, self.permissions or {})
 
 
 def encode_body(data: JsonObject) -> str | bytes:

@@ -245,7 +245,7 @@ class Staging:
             body=encode_body(data),
         )
         self._stage(uri, item, clock, _cause(origin, before), old, grown=int(is_new))
-        return StoredObject(uri.id, times.last_modified, data, permissions)
+        return StoredObject(uri.id, times.last_modified, item.text, permissions)
 
     def delete(
         self, uri: ObjectUri, *, origin: Origin, last_modified: int | None = None

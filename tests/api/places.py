@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 from chalicelib.protocol.messages import JsonObject, Request, Response
-from tests.doubles import Client, Patience
+from tests.doubles import Client, Patience, parsed
 from tests.shared_moto import contents, restore, saved
 
 BUCKET = "/buckets/blog"
@@ -71,7 +71,7 @@ def state(_client: Client) -> dict[str, Any]:
 
 def sent(client: Client, request: Request) -> Response:
     """The answer to a request as it is."""
-    return client.service.respond(request, Patience().deadline())
+    return parsed(client.service.respond(request, Patience().deadline()))
 
 
 def assert_error(response: Response, status: int, errno: int) -> None:

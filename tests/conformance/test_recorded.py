@@ -17,7 +17,7 @@ from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.transactions import Storage
 from tests.conformance.replayer import Answer, Ask, replay
 from tests.conformance.scenarios import NOT_BUILT, SCENARIOS, as_parameters, environment_of
-from tests.doubles import Patience, SetClock
+from tests.doubles import Patience, SetClock, parsed
 
 BASE_URL = "http://localhost"
 
@@ -60,7 +60,7 @@ def in_process(service: Service, clock: SetClock) -> Ask:
             body,
             BASE_URL,
         )
-        response = service.respond(request, Patience().deadline())
+        response = parsed(service.respond(request, Patience().deadline()))
         names = {name.lower(): value for name, value in response.headers.items()}
         sent = json.dumps(response.body)  # what can't be sent would not be noticed otherwise
         return Answer(

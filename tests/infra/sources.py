@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 from chalicelib.api.service import Service
 from chalicelib.protocol.messages import Request
 from infra.server import LocalServer
-from tests.doubles import Patience
+from tests.doubles import Patience, parsed
 
 NEWER_NOW_MS = 1_700_000_000_000
 """What time it is for a `NewerKinto`."""
@@ -33,7 +33,7 @@ def kinto_of(service: Service) -> Kinto:
         lower = {name.lower(): value for name, value in headers.items()}
         base = f"http://{lower['host']}"
         request = Request(method, unquote(path), parameters, lower, body, base, "of a source")
-        response = service.respond(request, Patience().deadline())
+        response = parsed(service.respond(request, Patience().deadline()))
         return response.status, response.headers, response.body
 
     return answer

@@ -707,23 +707,25 @@ def test_what_was_not_written_is_found(move: Move) -> None:
     [
         None,
         Tombstone("x", 1),
-        StoredObject("x", 2, {"a": 1}, {"read": ("b", "c")}),
-        StoredObject("y", 1, {"a": 1}, {"read": ("b", "c")}),
-        StoredObject("x", 1, {"a": 1.0}, {"read": ("b", "c")}),
-        StoredObject("x", 1, {"a": True}, {"read": ("b", "c")}),
-        StoredObject("x", 1, {"a": 1}, {"read": ("b",)}),
-        StoredObject("x", 1, {"a": 1}, {"write": ("b", "c")}),
+        StoredObject.of("x", 2, {"a": 1}, {"read": ("b", "c")}),
+        StoredObject.of("y", 1, {"a": 1}, {"read": ("b", "c")}),
+        StoredObject.of("x", 1, {"a": 1.0}, {"read": ("b", "c")}),
+        StoredObject.of("x", 1, {"a": True}, {"read": ("b", "c")}),
+        StoredObject.of("x", 1, {"a": 1}, {"read": ("b",)}),
+        StoredObject.of("x", 1, {"a": 1}, {"write": ("b", "c")}),
     ],
 )
 def test_what_is_not_the_same_has_another_fingerprint(other: Any) -> None:
-    assert fingerprint(other) != fingerprint(StoredObject("x", 1, {"a": 1}, {"read": ("b", "c")}))
+    assert fingerprint(other) != fingerprint(
+        StoredObject.of("x", 1, {"a": 1}, {"read": ("b", "c")})
+    )
 
 
 def test_order_makes_no_difference() -> None:
-    one = StoredObject(
+    one = StoredObject.of(
         "x", 1, {"a": 1, "b": {"c": 1, "d": 2}}, {"read": ("b", "c"), "write": ("d",)}
     )
-    other = StoredObject(
+    other = StoredObject.of(
         "x", 1, {"b": {"d": 2, "c": 1}, "a": 1}, {"write": ("d",), "read": ("c", "b")}
     )
 

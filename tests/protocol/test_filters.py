@@ -525,7 +525,7 @@ def test_a_tombstone_is_filtered_by_its_three_fields(
 ) -> None:
     filter = parsed(name, text)
 
-    assert filter.admits(StoredObject("here", 5, {"n": 1}).to_json()) == live
+    assert filter.admits(StoredObject.of("here", 5, {"n": 1}).to_json()) == live
     assert filter.admits(Tombstone("gone", 6).to_json()) == dead
 
 

@@ -11,7 +11,7 @@ from chalicelib.protocol.preconditions import Preconditions
 from chalicelib.protocol.stored import StoredObject, Tombstone
 from tests.protocol.attempts import attempt
 
-STORED = StoredObject("one", 100, {"title": "Hello"}, {"write": ("basicauth:alice",)})
+STORED = StoredObject.of("one", 100, {"title": "Hello"}, {"write": ("basicauth:alice",)})
 DELETED = Tombstone("one", 100)
 
 Existing = StoredObject | Tombstone | None
@@ -192,7 +192,7 @@ def test_any_headers_are_read_or_refused(if_match: str, if_none_match: str, read
 def test_a_value_lets_exactly_one_of_if_match_and_if_none_match_through(
     timestamp: int, value: int
 ) -> None:
-    stored = StoredObject("one", timestamp, {})
+    stored = StoredObject.of("one", timestamp, {})
 
     changed = outcome({"if-none-match": f'"{value}"'}, stored, reads=True) == "go on"
     unchanged = outcome({"if-match": f'"{value}"'}, stored, reads=True) == "go on"

@@ -40,7 +40,7 @@ def in_order(sort: str, entries: Sequence[Data]) -> list[Any]:
 def with_values(values: Sequence[Any]) -> list[Data]:
     """Objects that have these values, each the older the further back; the ids are their places."""
     return [
-        StoredObject(f"{place:04}", 1_000_000 - place, {"v": value}).to_json()
+        StoredObject.of(f"{place:04}", 1_000_000 - place, {"v": value}).to_json()
         for place, value in enumerate(values)
     ]
 
@@ -221,10 +221,10 @@ def test_equal_values_come_newest_first(values: list[Any], sort: str) -> None:
 
 
 ENTRIES = [
-    StoredObject("a", 5, {"n": 1, "s": "x"}).to_json(),
-    StoredObject("b", 6, {"n": 2}).to_json(),
-    StoredObject("c", 7, {"n": None, "s": "y"}).to_json(),
-    StoredObject("d", 8, {"s": ""}).to_json(),
+    StoredObject.of("a", 5, {"n": 1, "s": "x"}).to_json(),
+    StoredObject.of("b", 6, {"n": 2}).to_json(),
+    StoredObject.of("c", 7, {"n": None, "s": "y"}).to_json(),
+    StoredObject.of("d", 8, {"s": ""}).to_json(),
     Tombstone("e", 9).to_json(),
 ]
 
@@ -271,7 +271,7 @@ def test_entries_without_the_field_come_last_or_first(sort: str, expected: str) 
     ],
 )
 def test_entries_of_the_same_time_are_in_an_order_too(sort: str, expected: str) -> None:
-    entries = [StoredObject(id, 5, {}).to_json() for id in "bca"]
+    entries = [StoredObject.of(id, 5, {}).to_json() for id in "bca"]
 
     assert "".join(in_order(sort, entries)) == expected
 
@@ -289,7 +289,7 @@ def test_long_strings_are_sorted_by_their_beginning(others: int) -> None:
 def test_ids_are_sorted_to_their_last_character() -> None:
     beginning = "a" * (MAX_ID_LENGTH - 1)
     ids = [f"{beginning}{last}" for last in "acb"]
-    entries = [StoredObject(id, 5, {}).to_json() for id in ids]
+    entries = [StoredObject.of(id, 5, {}).to_json() for id in ids]
 
     assert in_order("v,w,x,id", entries) == sorted(ids)
 

@@ -10,7 +10,7 @@ from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.protocol.timestamps import MAX_HONOURED, MAX_TIMESTAMP, Tick, honoured, tick
 
 TIMES = st.integers(0, MAX_TIMESTAMP)
-STORED = StoredObject("one", 100, {})
+STORED = StoredObject.of("one", 100, {})
 DELETED = Tombstone("one", 100)
 
 

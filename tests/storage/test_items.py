@@ -73,7 +73,7 @@ def test_any_object_comes_back_from_its_item(
 
     assert back == item
     assert json.dumps(back.data) == json.dumps(data)  # the order of names as well
-    assert back.to_stored() == StoredObject("one", 5, data, permissions)
+    assert back.to_stored() == StoredObject.of("one", 5, data, permissions)
 
 
 def test_a_tombstone_comes_back_from_its_item() -> None:
@@ -86,7 +86,7 @@ def test_a_tombstone_comes_back_from_its_item() -> None:
 
 
 def test_an_object_without_permissions_has_none() -> None:
-    assert live(permissions=None).to_stored() == StoredObject("one", 5, {}, {})
+    assert live(permissions=None).to_stored() == StoredObject.of("one", 5, {}, {})
 
 
 def test_an_object_is_in_the_index_of_objects_and_a_tombstone_in_that_of_tombstones() -> None:

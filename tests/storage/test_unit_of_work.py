@@ -164,7 +164,7 @@ def test_an_object_is_found_as_it_is_staged_and_then_as_it_was_committed(
     assert (
         requests.get(record(1))
         == stored
-        == StoredObject(record(1).id, stored.last_modified, {"a": 1}, {"read": ("bob",)})
+        == StoredObject.of(record(1).id, stored.last_modified, {"a": 1}, {"read": ("bob",)})
     )
 
 
