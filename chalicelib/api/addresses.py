@@ -25,12 +25,10 @@ class Needs(NamedTuple):
     Attributes:
         objects: their addresses.
         lists: of which it needs the clocks.
-        groups_of: users of whom it needs the groups.
     """
 
     objects: Iterable[ObjectUri] = ()
     lists: Iterable[ListUri] = ()
-    groups_of: Iterable[str] = ()
 
 
 NeedsOf: TypeAlias = Callable[[Call, tuple[str, ...]], Needs]

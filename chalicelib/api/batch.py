@@ -89,7 +89,6 @@ def _load_for(exchanges: Iterable[Exchange], call: Call) -> None:
     call.unit.load(
         [uri for need in needs for uri in need.objects],
         [uri for need in needs for uri in need.lists],
-        [user for need in needs for user in need.groups_of],
     )
 
 

@@ -143,10 +143,8 @@ def _target(call: Call, uri: ListUri, body: Body | None) -> ObjectUri:
 
 
 def needs_of_list(call: Call, uri: ListUri) -> Needs:
-    """What decides on a list, and what else a POST, or the part that is shared, needs."""
-    if call.request.method != "POST":
-        return Needs(uri.ancestors, [uri], filter(None, [call.user_id]))
-    target = _named_in(call.request.body, uri)
+    """What decides on a list, and what else a POST needs."""
+    target = _named_in(call.request.body, uri) if call.request.method == "POST" else None
     if target is None:
         return Needs(uri.ancestors, [uri])
     return Needs([*uri.ancestors, target], [uri, *target.lists])

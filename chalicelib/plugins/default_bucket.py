@@ -117,7 +117,7 @@ class _Aliased:
         needs = self.exchange.needs(self.call)
         implicit = [*self._implicit()]
         lists = [each for uri in implicit for each in (uri.list, *uri.lists)]
-        return Needs([*needs.objects, *implicit], [*needs.lists, *lists], needs.groups_of)
+        return Needs([*needs.objects, *implicit], [*needs.lists, *lists])
 
     def _implicit(self) -> Iterator[ObjectUri]:
         """The bucket and the collection that the request addresses, but what it puts itself."""

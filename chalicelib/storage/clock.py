@@ -14,7 +14,7 @@ from pynamodb.expressions.update import Action
 from chalicelib.protocol.timestamps import Tick, tick
 from chalicelib.storage.connection import condition_of
 from chalicelib.storage.items import RawItem
-from chalicelib.storage.keys import Key
+from chalicelib.storage.keys import Key, time_key
 
 ROOT: Final = "root"
 """What buckets are within."""
@@ -43,6 +43,10 @@ class Write:
         """As the clock keeps it; the id is last, so it may hold anything."""
         return f"{self.version}:{self.last_modified}:{'live' if self.is_live else 'dead'}:{self.id}"
 
+    def to_key(self, within: str) -> str:
+        """The range key of its item in an index."""
+        return time_key(within, self.last_modified, self.id)
+
     @classmethod
     def from_text(cls, text: str) -> "Write":
         """What was kept so."""
@@ -59,12 +63,19 @@ class Clock:
         count: live objects.
         within: the incarnation of the list's parent, ROOT or CLOSED.
         latest: the last writes, as Write.to_text gives them, oldest first.
+        last_deletion: the list's timestamp, in ms, at the last deletion in it; 0 where there was
+            none, None where that isn't known.
     """
 
     timestamp: int
     count: int
     within: str
     latest: tuple[str, ...] = ()
+    last_deletion: int | None = None
+
+    def has_deletions(self, since: int | None) -> bool:
+        """Whether a tombstone may be newer than this, in ms; None for any."""
+        return self.last_deletion is None or self.last_deletion > (since or 0)
 
     @property
     def latest_bytes(self) -> int:
@@ -85,6 +96,7 @@ def clock_from_raw(raw: RawItem) -> Clock:
         count=int(raw["count"]["N"]),
         within=raw["within"]["S"],
         latest=tuple(entry["S"] for entry in raw["latest"]["L"]),
+        last_deletion=int(raw["last_deletion"]["N"]) if "last_deletion" in raw else None,
     )
 
 
@@ -100,6 +112,7 @@ class StagedClock:
         first: the first timestamp given, which must be above the stored one ("first time").
         grown: live objects more than before.
         writes: to be named in `latest`.
+        last_deletion: the list's timestamp at the last deletion that is staged; 0 for none.
         is_opened: whether it begins anew, for an incarnation made in this unit.
         is_held: whether a request was let through by the timestamp as read ("T as loaded").
         kept: what is left of `latest`, where this unit took out what is visible.
@@ -112,6 +125,7 @@ class StagedClock:
     first: int | None = None
     grown: int = 0
     writes: list[Write] = field(default_factory=list)
+    last_deletion: int = 0
     is_opened: bool = False
     is_held: bool = False
     kept: tuple[str, ...] | None = None
@@ -173,7 +187,7 @@ class StagedClock:
         """Begin anew for this incarnation, above the old timestamps ("clock stays")."""
         self._move_to(max(at_ms, self.timestamp + 1))
         self.within, self.is_opened = within, True
-        self.grown, self.writes, self.kept = 0, [], None
+        self.grown, self.writes, self.kept, self.last_deletion = 0, [], None, 0
 
     def close(self) -> None:
         """Let nothing more be written within the list's incarnation ("closed clock")."""
@@ -185,10 +199,13 @@ class StagedClock:
         """Leave the list to what is stored: the parent it was opened for is never written."""
         self.within = CLOSED if self.loaded is None else self.loaded.within
         self.is_opened, self.grown, self.writes, self.kept = False, 0, [], None
+        self.last_deletion = 0
 
     def name(self, write: Write) -> None:
         """Name a write, in the place of an earlier one of that object in this unit."""
         self.writes = [*(each for each in self.writes if each.id != write.id), write]
+        if not write.is_live:
+            self.last_deletion = write.version
 
     def forget(self, id: str) -> None:
         """Name no write of an object any more."""
@@ -227,8 +244,12 @@ class StagedClock:
             updates.append(Path("timestamp").set(self.timestamp))
         count, latest = Path("count"), Path("latest")
         named = [write.to_text() for write in self.writes]
+        last_deletion = Path("last_deletion")
         if self.loaded is None or self.is_opened:
-            return [*updates, count.set(self.grown), latest.set(_texts(named))]
+            begun = count.set(self.grown), latest.set(_texts(named))
+            return [*updates, *begun, last_deletion.set(self.last_deletion)]
+        if self.last_deletion:
+            updates.append(last_deletion.set(self.last_deletion))
         if self.kept is not None:
             updates.append(latest.set(_texts([*self.kept, *named])))
         elif named:

@@ -121,6 +121,10 @@ class TimeRange(NamedTuple):
         """Whether this range key is in the range."""
         return isinstance(key, str) and self.lowest <= key <= self.highest
 
+    def up_to(self, key: str, *, ascending: bool) -> "TimeRange":
+        """The part of this range that was read when it was read up to this range key."""
+        return TimeRange(self.lowest, key) if ascending else TimeRange(key, self.highest)
+
 
 def time_range(
     within: str,

@@ -7,12 +7,12 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final
 
 from chalicelib.protocol.messages import JsonObject
 from chalicelib.protocol.queries import ListQuery
 from chalicelib.protocol.sorting import Place
-from chalicelib.protocol.stored import StoredObject, Tombstone
 from chalicelib.storage.clock import Clock, Write, clock_from_raw
 from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.deadlines import ANSWER_S, Deadline
@@ -26,9 +26,9 @@ from chalicelib.storage.keys import (
     TimeRange,
     listed_key,
     position_of,
-    time_key,
     time_range,
 )
+from chalicelib.storage.still_pages import Page, still_page
 from chalicelib.storage.tables import BY_DELETION, BY_LAST_MODIFIED, RANGE_KEYS
 from chalicelib.storage.windows import Entry, Window, fitting
 
@@ -37,20 +37,6 @@ LARGE_AT_ONCE: Final = 16
 
 WAITING_AT_ONCE: Final = 100
 """Entries that wait for them at most, as the order stays."""
-
-
-class Page(NamedTuple):
-    """A part of a list.
-
-    Attributes:
-        entries: in the order asked for.
-        total: live objects that the filters admit, on all pages.
-        next: the place that the next page begins behind; None where no entries remain.
-    """
-
-    entries: list[StoredObject | Tombstone]
-    total: int
-    next: Place | None
 
 
 @dataclass(slots=True)
@@ -118,8 +104,26 @@ class ListReader:
         Raises:
             UnavailableError: the time left didn't allow to read all that decides on it.
         """
-        gather = partial(self._gather, after=after)
-        parts = self._dynamo.parallel(gather, self._sources(after))
+        if not self._stops_early:
+            return self._page_of(self._sources(), after)
+        between, raws = self._first_entries(after)
+        read: list[RawItem] = []
+        if not self._staged:
+            page = still_page(
+                raws,
+                read,
+                clock=self._clock,
+                between=between,
+                ascending=self._query.order.is_oldest_first,
+                limit=self._query.limit,
+            )
+            if page is not None:
+                return page
+        items = (self._from_entry(raw, BY_LAST_MODIFIED) for raw in chain(read, raws))
+        return self._page_of([items], after)
+
+    def _page_of(self, sources: Sequence[Iterator[Item]], after: Place | None) -> Page:
+        parts = self._dynamo.parallel(partial(self._gather, after=after), sources)
         windows = [part.window for part in parts]
         moving = _newest(part.moving for part in parts) | self._staged
         moving |= self._read_late(moving, windows)
@@ -165,23 +169,26 @@ class ListReader:
 
     # Sources
 
-    def _sources(self, after: Place | None) -> list[Iterator[Item]]:
-        if self._stops_early:
-            return [self._read_first(after)]
+    def _sources(self) -> list[Iterator[Item]]:
+        since = self._query.times.since
+        if self._keyed is None and since is not None and since >= self._clock.timestamp:
+            return []  # what is newer is newer than this answer, too
         sources = [self._read_live(with_body=True)]
-        if self._with_tombstones and self._keyed is None:
+        has_deletions = self._with_tombstones and self._clock.has_deletions(since)
+        if has_deletions and self._keyed is None:
             sources.append(self._read_index(BY_DELETION, self._range))
         return sources
 
-    def _read_first(self, after: Place | None) -> Iterator[Item]:
+    def _first_entries(self, after: Place | None) -> tuple[TimeRange, Iterator[RawItem]]:
         """The entries of a page, and one that tells of more, in the order of the index."""
         oldest_first = self._query.order.is_oldest_first
         place = None if after is None else Position(*after)
         above, below = (place, None) if oldest_first else (None, place)
         between = time_range(self._clock.within, above=above, below=below)
-        return self._read_index(
+        raws = self._query_index(
             BY_LAST_MODIFIED, between, ascending=oldest_first, limit=self._probe
         )
+        return between, raws
 
     @property
     def _probe(self) -> int | None:
@@ -199,6 +206,13 @@ class ListReader:
         return read_keys(self._dynamo, self._deadline, self._parent, ids)
 
     def _read_index(
+        self, index: str, between: TimeRange, *, with_body: bool = True
+    ) -> Iterator[Item]:
+        """A range of an index. The oldest first, what moves on meanwhile comes again."""
+        raws = self._query_index(index, between, with_body=with_body)
+        return (self._from_entry(raw, index) for raw in raws)
+
+    def _query_index(
         self,
         index: str,
         between: TimeRange,
@@ -206,12 +220,11 @@ class ListReader:
         ascending: bool = True,
         limit: int | None = None,
         with_body: bool = True,
-    ) -> Iterator[Item]:
-        """A range of an index. The oldest first, what moves on meanwhile comes again."""
+    ) -> Iterator[RawItem]:
         if between.lowest > between.highest:
-            return
+            return iter(())
         has_body = with_body and index == BY_LAST_MODIFIED
-        entries = self._dynamo.query(
+        return self._dynamo.query(
             index,
             self._parent,
             between=between,
@@ -220,16 +233,15 @@ class ListReader:
             attributes=("id", RANGE_KEYS[index], "version", *(("body",) if has_body else ())),
             deadline=self._deadline,
         )
-        for raw in entries:
-            yield self._from_entry(raw, index)
 
     def _from_entry(self, raw: RawItem, index: str) -> Item:
         """The item of an index entry, without its body where that is large."""
         body = raw.get("body", {})
+        last_modified, id = position_of(raw[RANGE_KEYS[index]]["S"])
         return Item(
-            key=listed_key(self._parent, raw["id"]["S"]),
+            key=listed_key(self._parent, id),
             is_live=index == BY_LAST_MODIFIED,
-            last_modified=position_of(raw[RANGE_KEYS[index]]["S"]).last_modified,
+            last_modified=last_modified,
             version=int(raw["version"]["N"]),
             within=self._clock.within,
             body=body.get("S", body.get("B")),
@@ -366,7 +378,7 @@ class ListReader:
         if self._stops_early:
             key = self._query.order.key((write.last_modified, write.id))
             return all(window.covers(key) for window in windows)
-        return time_key(self._clock.within, write.last_modified, write.id) in self._range
+        return write.to_key(self._clock.within) in self._range
 
 
 def _keep_newest(items: dict[str, Item], item: Item) -> None:

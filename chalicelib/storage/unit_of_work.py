@@ -19,6 +19,7 @@ from chalicelib.storage.clock import ROOT, StagedClock, clock_from_raw
 from chalicelib.storage.commits import Commit
 from chalicelib.storage.connection import Dynamo
 from chalicelib.storage.deadlines import ATTEMPT_S, Deadline
+from chalicelib.storage.failures import ConflictError
 from chalicelib.storage.items import from_raw
 from chalicelib.storage.keyed import Keyed, read_keys
 from chalicelib.storage.keys import (
@@ -29,8 +30,10 @@ from chalicelib.storage.keys import (
     rows_prefix,
     uri_of,
 )
-from chalicelib.storage.lists import ListReader, Page
+from chalicelib.storage.lists import ListReader
 from chalicelib.storage.staging import Staging
+from chalicelib.storage.still_pages import Page
+from chalicelib.tracing import part
 
 T = TypeVar("T")
 
@@ -52,16 +55,10 @@ class UnitOfWork(Staging):
         super().__init__(now_ms)
         self._dynamo = dynamo
         self._deadline = deadline
-        self._proposed_groups: dict[str, frozenset[ObjectUri]] = {}
 
     # Reading
 
-    def load(
-        self,
-        objects: Iterable[ObjectUri],
-        lists: Iterable[ListUri] = (),
-        groups_of: Iterable[str] = (),
-    ) -> None:
+    def load(self, objects: Iterable[ObjectUri], lists: Iterable[ListUri] = ()) -> None:
         """Read these objects, and the clocks of these lists, in one round trip.
 
         What was read before is not read again, and what can't be there is not asked for.
@@ -69,36 +66,26 @@ class UnitOfWork(Staging):
         Args:
             objects: their addresses.
             lists: their addresses.
-            groups_of: users of whom it is read, at the same time, in which groups they may be.
 
         Raises:
             UnavailableError: there was no answer in the time left.
         """
-        users = sorted(set(groups_of) - self._proposed_groups.keys())
-        calls = [partial(self._load_groups_of, user) for user in users]
-        self._dynamo.parallel(_call, [partial(self._load_items, objects, lists), *calls])
-
-    def _load_items(self, objects: Iterable[ObjectUri], lists: Iterable[ListUri]) -> None:
         items = {object_key(uri) for uri in objects if uri.is_possible} - self._items.keys()
         clocks = {clock_key(uri) for uri in lists if uri.is_possible} - self._clocks.keys()
         if not items and not clocks:
             return
-        found = self._dynamo.get(sorted(items | clocks), self._deadline)
+        with part("load"):
+            found = self._dynamo.get(sorted(items | clocks), self._deadline)
         for key in items:
             self._items[key] = from_raw(found[key]) if key in found else None
         for key in clocks:
             loaded = clock_from_raw(found[key]) if key in found else None
             self._clocks[key] = StagedClock.of(key, loaded)
 
-    def _load_groups_of(self, user_id: str) -> None:
-        rows = self._dynamo.query_access(user_id, MEMBER, self._deadline)
-        self._proposed_groups[user_id] = frozenset(uri_of(key_of_row(row)) for row in rows)
-
     def groups_of(self, user_id: str | None, among: Iterable[ObjectUri]) -> frozenset[ObjectUri]:
         """Those of these groups that the user is in: their own members decide.
 
-        They are read, in one more round trip, but for those of which it is known already that
-        they have no such member ("members decide", "group's bucket").
+        They are read, in one more round trip ("members decide", "group's bucket").
 
         Raises:
             UnavailableError: there was no answer in the time left.
@@ -106,8 +93,6 @@ class UnitOfWork(Staging):
         if user_id is None:
             return frozenset()
         asked = frozenset(among)
-        if user_id in self._proposed_groups:
-            asked &= self._proposed_groups[user_id] | self._staged_groups()
         self.load([uri for group in asked for uri in (*group.ancestors, group)])
         return frozenset(group for group in asked if self._has_member(group, user_id))
 
@@ -123,8 +108,8 @@ class UnitOfWork(Staging):
     ) -> Keyed:
         """The objects of a list that name the user, or a group that he is in.
 
-        Rows propose them; their own permissions decide. The list's clock and the user's groups
-        were loaded before ("clock first").
+        Rows propose them, and groups; their own permissions, and members, decide. The list's
+        clock was loaded before ("clock first").
 
         Args:
             uri: of a list whose parent is there.
@@ -135,20 +120,36 @@ class UnitOfWork(Staging):
             UnavailableError: not all rows came in the time left.
         """
         principals = principals_of(user_id)
-        groups: frozenset[ObjectUri] = frozenset()
-        if user_id is not None:
-            groups = self._proposed_groups[user_id] | self._staged_groups()
-        calls: list[Callable[[], frozenset[Any]]] = [partial(self.groups_of, user_id, groups)]
-        if not self._clock(uri).begins:
-            for principal in sorted({*principals, *map(str, groups)}):
-                calls.append(partial(self._proposed_ids, uri, principal))
-        verified, *proposed = self._dynamo.parallel(_call, calls)
+        proposed, groups = self._proposed(uri, principals, partial(self._groups_with, user_id))
+        by_groups, verified = self._proposed(
+            uri, map(str, groups), partial(self.groups_of, user_id, groups)
+        )
         mine = principals.union(map(str, verified))
         return self._read_by_key(
             uri,
-            frozenset().union(*proposed, self._clock(uri).as_read.newest_writes),
+            proposed | by_groups | self._clock(uri).as_read.newest_writes.keys(),
             is_shared_by=lambda permissions: not mine.isdisjoint(granted_by(permissions)),
         )
+
+    def _proposed(
+        self,
+        uri: ListUri,
+        principals: Iterable[str],
+        groups: Callable[[], frozenset[ObjectUri]],
+    ) -> tuple[frozenset[str], frozenset[ObjectUri]]:
+        """The ids of a list's objects that may name a principal; and, at the same time, groups."""
+        asked = () if self._clock(uri).begins else sorted(principals)
+        calls: list[Callable[[], frozenset[Any]]] = [groups]
+        calls += (partial(self._proposed_ids, uri, principal) for principal in asked)
+        found, *ids = self._dynamo.parallel(_call, calls)
+        return frozenset().union(*ids), found
+
+    def _groups_with(self, user_id: str | None) -> frozenset[ObjectUri]:
+        """The groups that the user may be in."""
+        if user_id is None:
+            return frozenset()
+        rows = self._dynamo.query_access(user_id, MEMBER, self._deadline)
+        return self._staged_groups().union(uri_of(key_of_row(row)) for row in rows)
 
     def _proposed_ids(self, uri: ListUri, principal: str) -> frozenset[str]:
         """The ids of a list's objects that may name a principal."""
@@ -284,7 +285,9 @@ class UnitOfWork(Staging):
         """
         clocks = [clock for clock in self._clocks.values() if clock.is_changed]
         if clocks:
-            Commit(self._dynamo, self._deadline, [*self._staged.values()], clocks).carry_out()
+            commit = Commit(self._dynamo, self._deadline, [*self._staged.values()], clocks)
+            with part("commit", refusals=(ConflictError,)):
+                commit.carry_out()
         for do in self._afterwards:
             do()
 

@@ -91,10 +91,16 @@ class Window:
         return (entry for entry, _size in self._heap)
 
 
+def size_in_page(id: str, plain: bytes) -> int:
+    """What an entry with this id, and JSON, takes in an answer."""
+    return ENTRY_BYTES + len(id) + answer_bytes(plain)
+
+
 def page_bytes(item: Item) -> int:
     """What an item takes in an answer."""
-    body = item.body_bytes if item.body is None else answer_bytes(decode_body(item.body))
-    return ENTRY_BYTES + len(item.key.id) + body
+    if item.body is None:
+        return ENTRY_BYTES + len(item.key.id) + item.body_bytes
+    return size_in_page(item.key.id, decode_body(item.body))
 
 
 def fitting(page: Iterable[Item | None]) -> Iterator[Item | None]:

@@ -892,13 +892,13 @@ def hurried(client: Client, patience: Patience) -> Client:
 @pytest.mark.parametrize(
     ("number", "count", "headers"),
     [
-        *((number, None, {}) for number in (1, 2, 3, 4)),
-        *((number, 3, {}) for number in (5, 6)),
-        *((number, 6, {}) for number in (7, 8)),
-        (9, 8, {}),
-        (4, None, FROM_THE_FUTURE),
-        (5, 3, FROM_THE_FUTURE),
-        (8, 6, FROM_THE_FUTURE),
+        *((number, None, {}) for number in (1, 2, 3)),
+        *((number, 3, {}) for number in (4, 5)),
+        *((number, 6, {}) for number in (6, 7)),
+        (8, 8, {}),
+        (3, None, FROM_THE_FUTURE),
+        (4, 3, FROM_THE_FUTURE),
+        (7, 6, FROM_THE_FUTURE),
     ],
     ids=str,
 )
@@ -944,7 +944,7 @@ def check_outcome(
 @pytest.mark.usefixtures("by_three")
 @pytest.mark.parametrize(
     ("number", "count"),
-    [(1, None), (4, None), (5, None), (6, 3), (7, 3), (9, 6)],
+    [(1, None), (3, None), (4, None), (5, 3), (6, 3), (8, 6)],
 )
 def test_where_dynamodb_is_throttled_from_a_call_on_what_was_done_is_answered(
     client: Client, wire: Wire, number: int, count: int | None
