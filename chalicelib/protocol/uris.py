@@ -1,15 +1,17 @@
 """Addresses of objects and lists, without the version prefix: `/buckets/blog/groups/writers`.
 
-A request asks for the same parts of an address again and again, so these are made once.
+A request asks for the same parts of an address again and again, and many requests for those of
+the same list: the addresses of lists are shared, and what is asked of them is made once.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Final
 
 from chalicelib.protocol.kinds import Kind, children
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ObjectUri:
     """The address of one object.
 
@@ -26,38 +28,34 @@ class ObjectUri:
         """The object's own id."""
         return self.ids[-1]
 
-    @cached_property
+    @property
     def list(self) -> "ListUri":
         """The list that the object is in."""
-        return ListUri(self.kind, self.ids[:-1])
+        return _list_uri(self.kind, self.ids[:-1])
 
-    @cached_property
+    @property
     def parent(self) -> "ObjectUri | None":
         """The object that holds it; None for buckets."""
         return self.list.parent
 
-    @cached_property
+    @property
     def ancestors(self) -> "tuple[ObjectUri, ...]":
         """What holds it, from the bucket down."""
         return self.list.ancestors
 
-    @cached_property
+    @property
     def lists(self) -> "tuple[ListUri, ...]":
         """The lists that it holds."""
         return tuple(ListUri(kind, self.ids) for kind in children(self.kind))
 
-    @cached_property
+    @property
     def is_possible(self) -> bool:
         """Whether all its ids are such that an object can be there."""
         return self.kind.is_id(self.id) and self.list.is_possible
 
-    @cached_property
-    def _path(self) -> str:
-        return f"{self.list}/{self.id}"
-
     def __str__(self) -> str:
         """The path below the version prefix."""
-        return self._path
+        return f"{self.list}/{self.id}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,9 @@ class ListUri:
     def __str__(self) -> str:
         """The path below the version prefix."""
         return self._path
+
+
+_list_uri: Final = lru_cache(maxsize=1024)(ListUri)
 
 
 def parse_object_uri(text: str) -> ObjectUri | None:

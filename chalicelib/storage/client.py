@@ -13,9 +13,10 @@ import botocore
 from botocore.config import Config
 from botocore.parsers import JSONParser, ResponseParserFactory
 from botocore.serialize import JSONSerializer
-from botocore.session import Session, get_session
+from botocore.session import Session
 from pynamodb.connection import Connection
 
+from chalicelib.aws_clients import new_session
 from chalicelib.storage.deadlines import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 
 
@@ -56,6 +57,22 @@ class _Serializer(JSONSerializer):  # type: ignore[misc]
         return request
 
 
+class _Endpoint:
+    """Where all calls go: found once, as none names an ARN, which is all that tells them apart."""
+
+    def __init__(self, resolver: Any) -> None:
+        self._resolver = resolver
+        self._found: Any = None
+
+    def construct_endpoint(self, **asked: Any) -> Any:
+        if self._found is None:
+            self._found = self._resolver.construct_endpoint(**asked)
+        return self._found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._resolver, name)
+
+
 class _Connection(Connection):
     """pynamodb's, whose client has our parser and serializer."""
 
@@ -63,7 +80,7 @@ class _Connection(Connection):
     def session(self) -> Session:
         """Like pynamodb's, one a thread; only clients may be shared."""
         if getattr(self._local, "session", None) is None:
-            session = get_session()
+            session = new_session()
             session.register_component("response_parser_factory", _Parsers())
             # botocore's own has a dozen parts, which are put together anew twice a call.
             agent = f"kinto-serverless Botocore/{botocore.__version__}"
@@ -77,6 +94,7 @@ class _Connection(Connection):
         client: Any = super().client
         if not isinstance(client._serializer, _Serializer):
             client._serializer = _Serializer()
+            client._ruleset_resolver = _Endpoint(client._ruleset_resolver)
         return client
 
 

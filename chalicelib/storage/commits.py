@@ -61,7 +61,7 @@ class Commit:
             *(clock.to_action(tables.objects) for clock in self._clocks),
         ]
         rows = [row for staged in self._objects for row in staged.rows]
-        size = sum(stored_bytes(staged.raw) for staged in self._objects if staged.raw)
+        size = sum(staged.stored_bytes for staged in self._objects)
         size += sum(clock.max_stored_bytes for clock in self._clocks)
         if len(actions) > MAX_ACTIONS or len(rows) > MAX_NEW_ROWS or size > MAX_TRANSACTION_BYTES:
             raise ProtocolError(REQUEST_TOO_LARGE)

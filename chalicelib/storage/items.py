@@ -126,11 +126,7 @@ def answer_bytes(plain: bytes) -> int:
 
 
 def to_raw(item: Item, cause: Cause) -> RawItem:
-    """The item as DynamoDB stores it.
-
-    Raises:
-        ProtocolError: REQUEST_TOO_LARGE where it is more than an item can hold.
-    """
+    """The item as DynamoDB stores it."""
     raw: RawItem = {
         "parent": {"S": item.key.parent},
         "id": {"S": item.key.id},
@@ -152,8 +148,6 @@ def to_raw(item: Item, cause: Cause) -> RawItem:
         }
     if item.incarnation is not None:
         raw["incarnation"] = {"S": item.incarnation}
-    if stored_bytes(raw) > MAX_ITEM_BYTES:
-        raise ProtocolError(REQUEST_TOO_LARGE)
     return raw
 
 
@@ -227,6 +221,18 @@ def stored_bytes(raw: RawItem) -> int:
     whole = sum(_attribute_bytes(name, value) for name, value in raw.items())
     indexed = ("parent", "id", "live", "dead", "version", "body")
     return whole + sum(_attribute_bytes(name, raw[name]) for name in indexed if name in raw)
+
+
+def checked_bytes(raw: RawItem) -> int:
+    """The same, of what is to be written.
+
+    Raises:
+        ProtocolError: REQUEST_TOO_LARGE where it is more than an item can hold.
+    """
+    size = stored_bytes(raw)
+    if size > MAX_ITEM_BYTES:
+        raise ProtocolError(REQUEST_TOO_LARGE)
+    return size
 
 
 def _attribute_bytes(name: str, value: dict[str, Any]) -> int:

@@ -3,9 +3,10 @@
 Rule: `docs/architecture.md`, "Data model".
 """
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
-from chalicelib.protocol.kinds import BUCKET, KINDS
+from chalicelib.protocol.kinds import BUCKET, KINDS, Kind
 from chalicelib.protocol.uris import ListUri, ObjectUri, parse_object_uri
 
 CLOCK_ID: Final = ".clock"
@@ -42,7 +43,7 @@ def object_key(uri: ObjectUri) -> Key:
     Each bucket has a parent of its own, as every request reads its bucket and one parent is one
     partition.
     """
-    return listed_key(_parent(uri.list), uri.id)
+    return listed_key(_parent(uri.kind, uri.ids[:-1]), uri.id)
 
 
 def listed_key(clock_parent: str, id: str) -> Key:
@@ -52,11 +53,12 @@ def listed_key(clock_parent: str, id: str) -> Key:
 
 def clock_key(uri: ListUri) -> Key:
     """The key of a list's clock."""
-    return Key(_parent(uri), CLOCK_ID)
+    return Key(_parent(uri.kind, uri.ids), CLOCK_ID)
 
 
-def _parent(uri: ListUri) -> str:
-    return f"{uri.parent or ''}#{uri.kind.name}"
+@lru_cache(maxsize=1024)
+def _parent(kind: Kind, ids: tuple[str, ...]) -> str:
+    return f"{ListUri(kind, ids).parent or ''}#{kind.name}"
 
 
 def uri_of(key: Key) -> ObjectUri:

@@ -21,7 +21,7 @@ from chalicelib.storage import access
 from chalicelib.storage.clock import ROOT, StagedClock, Write
 from chalicelib.storage.connection import condition_of
 from chalicelib.storage.failures import ConflictError
-from chalicelib.storage.items import Cause, Item, RawItem, encode_body, to_raw
+from chalicelib.storage.items import Cause, Item, RawItem, checked_bytes, encode_body, to_raw
 from chalicelib.storage.keys import Key, clock_key, object_key
 from chalicelib.storage.operations import operation_of
 
@@ -54,6 +54,7 @@ class StagedObject:
         uri: its address.
         item: what it will be.
         raw: the same as DynamoDB stores it; None where nothing will be left of it.
+        stored_bytes: what DynamoDB counts for that.
         read: as it was read; None where there was nothing.
         cause: what events tell of its writes, once they are committed; None as `raw`.
     """
@@ -61,6 +62,7 @@ class StagedObject:
     uri: ObjectUri
     item: Item
     raw: RawItem | None
+    stored_bytes: int
     read: Item | None
     cause: Cause | None
 
@@ -287,7 +289,7 @@ class Staging:
             version=times.timestamp,
             within=_NOWHERE,
         )
-        self._staged[key] = StagedObject(uri, item, None, self._items[key], None)
+        self._staged[key] = StagedObject(uri, item, None, 0, self._items[key], None)
         clock.grown -= int(is_live)
         clock.forget(uri.id)
 
@@ -368,7 +370,8 @@ class Staging:
         if staged and staged.cause and is_one_change and not staged.cause.silent:
             cause = staged.cause  # of the first of them: they are one change
         raw = to_raw(item, cause)
-        self._staged[item.key] = StagedObject(uri, item, raw, self._items[item.key], cause)
+        read = self._items[item.key]
+        self._staged[item.key] = StagedObject(uri, item, raw, checked_bytes(raw), read, cause)
 
     # What was done
 

@@ -22,6 +22,7 @@ from chalicelib.storage.items import (
     RawItem,
     answer_bytes,
     cause_from_raw,
+    checked_bytes,
     decode_body,
     encode_body,
     from_raw,
@@ -241,9 +242,10 @@ def test_an_item_ends_at_400_kb_with_its_index_entries() -> None:
     room = MAX_ITEM_BYTES - stored_bytes(item) + 300_000
 
     most = to_raw(live(body=incompressible_body(room)), CAUSE)
-    assert stored_bytes(most) == MAX_ITEM_BYTES
+    more = to_raw(live(body=incompressible_body(room + 1)), CAUSE)
+    assert checked_bytes(most) == MAX_ITEM_BYTES
     with pytest.raises(ProtocolError) as refused:
-        to_raw(live(body=incompressible_body(room + 1)), CAUSE)
+        checked_bytes(more)
     assert refused.value.kind is REQUEST_TOO_LARGE
 
 
