@@ -3,16 +3,19 @@
 `python -m infra.chalice_command prod deploy` is `chalice deploy --stage prod`, but for:
 
 - The package. What requirements.txt doesn't name stays out (it names all that Lambda lacks:
-  botocore, pip and others would come along as dependencies), tests of libraries too. Its bytes
-  depend on the contents alone, not on the order of folders or the umask of the machine.
+  botocore, pip and others would come along as dependencies), tests of libraries too. Bytecode is
+  in it, which functions can't keep. Its bytes depend on the contents alone, not on the order of
+  folders or the umask of the machine.
 - The definition of the API. It has the gateway's own answers, which Chalice would overwrite.
 """
 
 import os
+import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import chalice.cli
@@ -23,12 +26,19 @@ from chalice.utils import ChaliceZipFile, OSUtils
 from infra.api_gateway import Gateway
 from infra.stages import Stage
 
-NOT_SHIPPED = {"__pycache__", "test", "tests"}
-"""Names of folders that nothing imports from on Lambda."""
+NOT_SHIPPED = {"__pycache__", "cffi", "pycparser", "test", "tests"}
+"""Names of folders that nothing imports from on Lambda: cryptography needs cffi's binary alone."""
+
+CODE_ON_LAMBDA = "/var/task"
+"""Where a function's package is."""
+
+COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
+"""To bytecode that isn't compared with its source: that never changes there, but in its time."""
 
 _MODE = 0o100644 << 16
 
 _definition = SwaggerGenerator.generate_swagger
+_add_sources = BaseLambdaDeploymentPackager._add_app_files
 _filename_there = BaseLambdaDeploymentPackager._deployment_package_filename
 _zipinfo_here = ChaliceZipFile._create_zipinfo
 
@@ -49,11 +59,30 @@ def _create_zipinfo(archive: ChaliceZipFile, *given: Any, **named: Any) -> zipfi
     return info
 
 
+def _add_app_files(
+    packager: BaseLambdaDeploymentPackager, archive: ChaliceZipFile, project: str
+) -> None:
+    """Our own modules, and the bytecode of all: Lambda would compile them at each cold start.
+
+    A process of its own compiles, as what one has done before shows in the bytes.
+    """
+    _add_sources(packager, archive, project)
+    with TemporaryDirectory() as folder:
+        archive.extractall(folder, [name for name in archive.namelist() if name.endswith(".py")])
+        places = ["-s", folder, "-p", CODE_ON_LAMBDA, folder]
+        subprocess.run(  # noqa: S603  # our own program
+            [sys.executable, "-I", *COMPILE, *places],
+            check=True,
+        )
+        for compiled in sorted(Path(folder).rglob("*.pyc")):
+            archive.write(compiled, compiled.relative_to(folder))
+
+
 def _deployment_package_filename(
     packager: BaseLambdaDeploymentPackager, project: str, version: str, prefix: str = ""
 ) -> str:
     """Where the package is kept: not where plain `chalice` looks for what it made of the same."""
-    return _filename_there(packager, project, version, f"{prefix}lean-")
+    return _filename_there(packager, project, version, f"{prefix}compiled-")
 
 
 def main(stage: str, command: str, *arguments: str) -> NoReturn:
@@ -68,6 +97,7 @@ def main(stage: str, command: str, *arguments: str) -> NoReturn:
     for kind, replacement in (
         (OSUtils, walk),
         (ChaliceZipFile, _create_zipinfo),
+        (BaseLambdaDeploymentPackager, _add_app_files),
         (BaseLambdaDeploymentPackager, _deployment_package_filename),
         (SwaggerGenerator, generate_swagger),
     ):

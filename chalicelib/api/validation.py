@@ -5,7 +5,6 @@ import time
 from chalicelib.api.calls import Call
 from chalicelib.protocol.kinds import RECORD
 from chalicelib.protocol.messages import JsonObject
-from chalicelib.protocol.schemas import require_fit
 from chalicelib.protocol.stored import StoredObject
 from chalicelib.protocol.uris import ListUri
 
@@ -27,5 +26,7 @@ def validated(call: Call, uri: ListUri, data: JsonObject, *, id: str | None) -> 
     collection = None if uri.parent is None else call.unit.find(uri.parent)
     if not isinstance(collection, StoredObject) or not collection.data.get("schema"):
         return data
+    from chalicelib.protocol.schemas import require_fit  # few services have schemas
+
     require_fit(collection.data["schema"], data, id=id, clock=time.monotonic)
     return {**data, "schema": collection.last_modified}

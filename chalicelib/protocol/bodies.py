@@ -14,7 +14,6 @@ from typing import Any, Final
 from chalicelib.protocol.errors import Problem, invalid
 from chalicelib.protocol.kinds import COLLECTION, GROUP, Kind
 from chalicelib.protocol.messages import JsonObject
-from chalicelib.protocol.schemas import schema_fault
 from chalicelib.protocol.timestamps import MAX_TIMESTAMP
 
 MAX_DEPTH = 520
@@ -245,6 +244,8 @@ def _problems_of_attributes(data: JsonObject) -> Iterator[Problem]:
 
 
 def _problems_of_schema(value: Any) -> Iterator[Problem]:
+    from chalicelib.protocol.schemas import schema_fault  # few services have schemas
+
     if not isinstance(value, dict):
         yield Problem("body", "data.schema", f'"{as_text(value)}" {NOT_A_MAPPING}')
     elif (fault := schema_fault(value)) is not None:

@@ -624,7 +624,7 @@ def test_a_schema_that_was_stored_unchecked_refuses_records_until_it_is_mended(
 ) -> None:
     client.ask("PUT", BUCKET)
     with monkeypatch.context() as patch:
-        patch.setattr("chalicelib.protocol.bodies.schema_fault", lambda _schema: None)
+        patch.setattr("chalicelib.protocol.schemas.schema_fault", lambda _schema: None)
         client.ask("PUT", COLLECTION, {"data": {"schema": WASHER}})
 
     refused = put(client, title="a")
