@@ -4,11 +4,13 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 SERVING := .venv/installed-serving
 DEVELOPING := .venv/installed-developing
+BENCHING := .venv/installed-benching
 CHECKING := .venv/checking
+KINTO := .venv/kinto
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve serve-deployed tests lint bench costs deploy diff rollback destroy stage package \
+.PHONY: help serve serve-deployed tests lint bench load costs deploy diff rollback destroy stage package \
 	backup restore import storage-report redeliver docs version clean
 
 help: ## show this list
@@ -20,10 +22,10 @@ serve: $(SERVING) ## serve http://127.0.0.1:8888/v1/ (PORT=...; EPHEMERAL=1 keep
 serve-deployed: $(SERVING) ## serve the package, deployed to an emulator (PORT=...; keeps nothing)
 	@exec $(RUN) -m infra.serve_deployed .local/package
 
-tests: $(DEVELOPING) ## run all tests, with their coverage (ARGS="-k name")
+tests: $(BENCHING) ## run all tests, with their coverage (ARGS="-k name")
 	$(RUN) -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
-lint: $(DEVELOPING) $(CHECKING)/installed ## check format, style, types, imports and templates
+lint: $(BENCHING) $(CHECKING)/installed ## check format, style, types, imports and templates
 	$(RUN) -m ruff format --check
 	$(RUN) -m ruff check
 	$(RUN) -m mypy
@@ -33,8 +35,12 @@ lint: $(DEVELOPING) $(CHECKING)/installed ## check format, style, types, imports
 	$(CHECKING)/bin/checkov --config-file infra/checkov.yaml \
 		-f infra/data.yaml -f infra/operations.yaml -f .local/linted/sam.json
 
-bench: $(DEVELOPING) ## measure round trips, CPU time and cold start
+bench: $(BENCHING) $(KINTO)/installed ## measure it all, beside Kinto, to docs/benchmarks.md
 	$(RUN) -m bench
+
+load: $(BENCHING) ## have users work in a stage (URL=https://.../v1 USERS=50 RATE=5 TIME=5m; HEADLESS=1)
+	@URL="$(URL)" USERS="$(USERS)" RATE="$(RATE)" TIME="$(TIME)" DAYS="$(DAYS)" PAUSE="$(PAUSE)" \
+		SHARED="$(SHARED)" HEADLESS="$(HEADLESS)" PORT="$(PORT)" exec $(RUN) -m bench.load
 
 costs: $(DEVELOPING) ## price each operation, to docs/costs.md
 	$(RUN) -m bench.costs
@@ -104,4 +110,14 @@ $(CHECKING)/installed: .venv/made infra/requirements-checking.txt
 
 $(DEVELOPING): $(SERVING) requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(BENCHING): $(DEVELOPING) bench/requirements.txt
+	$(PIP) -r bench/requirements.txt
+	@touch $@
+
+# On its own: the server that ours is compared with.
+$(KINTO)/installed: .venv/made bench/requirements-kinto.txt
+	$(RUN) -m venv --clear $(KINTO)
+	$(KINTO)/bin/pip install --quiet --disable-pip-version-check -r bench/requirements-kinto.txt
 	@touch $@

@@ -9,7 +9,7 @@ Rule: DynamoDB Developer Guide, "Item sizes and formats", "DynamoDB read and wri
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -49,18 +49,17 @@ class Call(NamedTuple):
         return self.operation in _READS
 
 
-class Steps(NamedTuple):
-    """Calls that had to wait for each other: a read is one step with all that ran beside it."""
-
-    reads: int
-    writes: int
-
-
 @contextmanager
-def recorded(client: Any) -> Iterator[list[Call]]:
+def recorded(
+    client: Any, pause: Callable[[Call], None] = lambda _call: None
+) -> Iterator[list[Call]]:
     """The calls of a botocore client for DynamoDB, as they are made.
 
     Queries are sent without their projection: what they consume is the size of whole entries.
+
+    Args:
+        client: botocore's.
+        pause: is called with each call before its answer is given, and may wait.
     """
     calls: list[Call] = []
 
@@ -73,7 +72,9 @@ def recorded(client: Any) -> Iterator[list[Call]]:
 
     def end(model: Any, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         sent, began = context["recorded"]
-        calls.append(Call(model.name, sent, parsed, began, time.perf_counter()))
+        call = Call(model.name, sent, parsed, began, time.perf_counter())
+        pause(call)
+        calls.append(call._replace(ended=time.perf_counter()))
 
     events = client.meta.events
     events.register("provide-client-params.dynamodb.*", begin)
@@ -100,15 +101,25 @@ def units_of(calls: Sequence[Call]) -> Units:
     return Units(reads, sum(_told(call.answer) for call in calls if not call.is_read))
 
 
+def items_read(call: Call) -> list[Mapping[str, Any]]:
+    """The items and index entries that a read met."""
+    if call.operation == "Query":
+        return [*call.answer["Items"]]
+    return [item for items in call.answer["Responses"].values() for item in items]
+
+
+def bytes_read(call: Call) -> int:
+    """The size of all that a read met."""
+    return sum(map(item_bytes, items_read(call)))
+
+
 def _read_units(call: Call) -> int:
     if call.operation == "Query":
-        return units_to_read(sum(map(item_bytes, call.answer["Items"])))
+        return units_to_read(bytes_read(call))
     missing = _keys(call.arguments["RequestItems"]) - _keys(call.answer["UnprocessedKeys"])
-    units = 0
-    for items in call.answer["Responses"].values():
-        units += sum(units_to_read(item_bytes(item)) for item in items)
-        missing -= len(items)
-    return units + missing  # one for each that isn't there
+    items = items_read(call)
+    units = sum(units_to_read(item_bytes(item)) for item in items)
+    return units + missing - len(items)  # one for each that isn't there
 
 
 def _keys(tables: Mapping[str, Any]) -> int:
@@ -151,12 +162,26 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
     return 1
 
 
-def steps_of(calls: Sequence[Call]) -> Steps:
-    """How many round trips one had to wait for: calls at the same time are one."""
-    kinds = []
-    until = -math.inf
+class _Chain(NamedTuple):
+    weight: float
+    calls: tuple[Call, ...]
+
+
+def waited_for(
+    calls: Sequence[Call], weight: Callable[[Call], float] = lambda _call: 1.0
+) -> tuple[Call, ...]:
+    """The calls that determine how long all of them take: the longest way from first to last.
+
+    Of calls at the same time one counts. A call is taken to have waited for all that had ended
+    before it began.
+
+    Args:
+        calls: of one request, in any order.
+        weight: how long one takes; by default each counts as one.
+    """
+    chains = [_Chain(0.0, ())]
     for call in sorted(calls, key=lambda call: call.began):
-        if call.began >= until:
-            kinds.append(call.is_read)
-        until = max(until, call.ended)
-    return Steps(kinds.count(True), kinds.count(False))
+        earlier = (it for it in chains if not it.calls or it.calls[-1].ended <= call.began)
+        longest = max(earlier, key=lambda chain: chain.weight)
+        chains.append(_Chain(longest.weight + weight(call), (*longest.calls, call)))
+    return max(chains, key=lambda chain: chain.weight).calls

@@ -4,13 +4,15 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from string import Template
 from typing import Final, NamedTuple
 
 from bench import prices
-from bench.__main__ import Bench
+from bench.latency import Latency
 from bench.prices import GB, MILLION, PRICES, Price, cost_of
+from bench.service import Bench
 from bench.workload import BUCKET, Measured, measured, stored_bytes
 from infra.emulator import emulator
 
@@ -115,8 +117,7 @@ def _assumptions() -> dict[str, str]:
         "out_gb": _usd(prices.BYTE_OUT.usd),
         "changes": _usd(prices.changes_cost()),
         "changes_ms": f"{prices.CHANGES_MS}",
-        "read_ms": f"{prices.READ_MS}",
-        "write_ms": f"{prices.WRITE_MS}",
+        **{one.name: f"{one.default:g}" for one in fields(Latency)},
         "edge_cpu_ms": f"{prices.EDGE_CPU_MS}",
         "cpus": f"{prices.CPUS:.2f}",
         "size": f"{SIZE:,}",
@@ -154,8 +155,8 @@ def _operations(rows: Iterable[Measured]) -> str:
 
 def _operation(row: Measured) -> tuple[str, ...]:
     usage, cost = row.usage, cost_of(row.usage)
-    trips = f"{usage.reads + usage.writes:g}"
-    used = (f"{usage.read_units:.1f}", f"{usage.write_units:.1f}", trips, f"{usage.billed_ms}")
+    units = (f"{usage.read_units:.1f}", f"{usage.write_units:.1f}")
+    used = (*units, f"{usage.trips:g}", f"{usage.billed_ms}")
     parts = (cost.gateway, cost.function, cost.dynamodb, cost.logs, cost.transfer, cost.events)
     return (row.name, *used, *map(_usd, parts), f"**{_usd(cost.total)}**")
 

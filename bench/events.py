@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any, NamedTuple
 
 import boto3
 
+from bench.report import Section, table
+from bench.service import STAGE
+from bench.spread import spread_of
 from chalicelib.events.changes import Changes
 from chalicelib.events.deliveries import Deliver, delivery_of
 from chalicelib.events.outlets import Outlets
@@ -27,6 +31,7 @@ from chalicelib.protocol.uris import ListUri
 from chalicelib.storage.items import Cause, Item, encode_body, to_raw
 from chalicelib.storage.keys import object_key
 from chalicelib.storage.operations import operation_of
+from infra.emulator import emulator
 from infra.queues import create_queues
 
 RECORDS = ListUri(RECORD, ("bench", "events"))
@@ -42,6 +47,40 @@ class Row(NamedTuple):
 
     name: str
     figures: tuple[float, ...]
+
+
+def measure(tell: Callable[[str], None]) -> Section:
+    """What follows a change: the functions' CPU time, and how late webhooks come."""
+    with emulator(None) as url:
+        rows = [*_told(functions(url, STAGE), tell)]
+    late = [
+        Row("alone", lateness(beside_dead=False)),
+        Row("beside one that never answers", lateness(beside_dead=True)),
+    ]
+    return Section("Events", text(rows, [*_told(iter(late), tell)]))
+
+
+def _told(rows: Iterator[Row], tell: Callable[[str], None]) -> Iterator[Row]:
+    for row in rows:
+        tell(f"{row.name}: {row.figures[0]:.2f} ms")
+        yield row
+
+
+def text(rows: Sequence[Row], late: Sequence[Row]) -> str:
+    """The section's text, from the figures of functions and of webhooks."""
+    return f"""The functions that follow a change, in one process against the embedded emulator: its
+CPU time, as the median and the distance between the quartiles. The records are small.
+
+{table(("function", "CPU, ms", "spread, ms"), _lines(rows, 2))}
+
+How long after its answer a change comes to a webhook of the local server, where
+{CHANGES} changes are made one after the other in four collections:
+
+{table(("the webhook is", "median, ms", "95 of 100, ms", "latest, ms"), _lines(late, 0))}"""
+
+
+def _lines(rows: Sequence[Row], digits: int) -> Iterator[tuple[str, ...]]:
+    return ((row.name, *(f"{figure:.{digits}f}" for figure in row.figures)) for row in rows)
 
 
 def functions(url: str, stage: str) -> Iterator[Row]:
@@ -72,7 +111,7 @@ def _cpu(do: Callable[[], object]) -> tuple[float, ...]:
         started = time.process_time()
         do()
         times.append((time.process_time() - started) * 1000)
-    lower, median, upper = statistics.quantiles(times, n=4)
+    median, lower, upper = spread_of(times)
     return median, upper - lower
 
 
@@ -206,6 +245,7 @@ def _serving(listeners: dict[str, str]) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.terminate()
+            process.wait()  # while its output is read, which it would miss
 
 
 def _written(url: str) -> Iterator[tuple[tuple[str, int], float]]:

@@ -69,12 +69,6 @@ PRICES = (
 )
 
 
-READ_MS: Final = 5
-"""Assumed of DynamoDB: what a round trip of a read takes, from Lambda in its region."""
-
-WRITE_MS: Final = 15
-"""Assumed of DynamoDB: what a transaction takes."""
-
 EDGE_CPU_MS: Final = 1.5
 """Assumed: CPU time of Lambda's runtime and of Chalice, which the measurement leaves out."""
 
@@ -115,8 +109,8 @@ class Usage:
     Attributes:
         read_units: of DynamoDB.
         write_units: likewise.
-        reads: round trips that only read, one after the other.
-        writes: transactions, one after the other.
+        trips: round trips one after the other.
+        waited_ms: for these, by the model of `bench/latency.py`.
         cpu_ms: of the handler, measured on a whole CPU.
         log_bytes: of our own lines.
         answer_bytes: body and headers.
@@ -124,8 +118,8 @@ class Usage:
 
     read_units: float
     write_units: float
-    reads: float
-    writes: float
+    trips: float
+    waited_ms: float
     cpu_ms: float
     log_bytes: float
     answer_bytes: float
@@ -133,8 +127,7 @@ class Usage:
     @property
     def billed_ms(self) -> int:
         """How long the function runs: what it waits for, and its CPU time on its share of one."""
-        waited = self.reads * READ_MS + self.writes * WRITE_MS
-        return math.ceil(waited + (self.cpu_ms + EDGE_CPU_MS) / CPUS)
+        return math.ceil(self.waited_ms + (self.cpu_ms + EDGE_CPU_MS) / CPUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +163,7 @@ def cost_of(usage: Usage, *, gb_s: Price = ARM_GB_S) -> Cost:
         + WRITE_UNIT.of(usage.write_units * MILLION),
         logs=LOG_BYTE.of((usage.log_bytes + PLATFORM_LOG_BYTES + ACCESS_LOG_BYTES) * MILLION),
         transfer=BYTE_OUT.of(usage.answer_bytes * MILLION),
-        events=changes_cost() if usage.writes else 0.0,
+        events=changes_cost() if usage.write_units else 0.0,
     )
 
 

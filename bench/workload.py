@@ -4,14 +4,18 @@ import base64
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from statistics import median
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from statistics import mean, median
 from typing import Any, NamedTuple
 
-from bench.__main__ import MEMBER, Bench, share
-from bench.capacity import Call, recorded, steps_of, units_of
+from bench.capacity import Call, recorded, units_of, waited_for
+from bench.latency import Latency
 from bench.prices import Usage
 from bench.seeding import fill
+from bench.service import MEMBER, Bench, share
 from chalicelib.protocol.kinds import RECORD
 from chalicelib.protocol.messages import JsonObject, Response, encoded
 from chalicelib.protocol.uris import ListUri
@@ -21,8 +25,20 @@ RUNS = 30
 """A clock grows with each write, and is shortened at every twelfth or so: this is their average."""
 
 FEW_RUNS = 3
+_LINGER_S = 0.003
 OVERHEAD_BYTES = 100
 """What DynamoDB adds to an item, and to an index entry, when it counts what is stored."""
+
+SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "minLength": 1},
+        "done": {"type": "boolean"},
+        "note": {"type": "string"},
+    },
+    "required": ["title"],
+    "additionalProperties": False,
+}
 
 BUCKET = "/buckets/bench"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -42,6 +58,22 @@ class Operation(NamedTuple):
     status: int
     ask: Callable[[int], Response]
     runs: int = RUNS
+
+
+class Run(NamedTuple):
+    """One run of an operation.
+
+    Attributes:
+        calls: of DynamoDB.
+        cpu_ms: of this process.
+        wall_ms: until the answer.
+        answer_bytes: body and headers.
+    """
+
+    calls: Sequence[Call]
+    cpu_ms: float
+    wall_ms: float
+    answer_bytes: int
 
 
 class Measured(NamedTuple):
@@ -84,30 +116,60 @@ def measured(bench: Bench, size: int, body_bytes: int) -> Iterator[Measured]:
 
 
 def _usage(bench: Bench, operation: Operation, meter: LogMeter) -> Usage:
-    requests: list[list[Call]] = []
-    sent = 0
-
-    def ask(run: int) -> Response:
-        nonlocal sent
-        with recorded(bench.client) as calls:
-            response = operation.ask(run)
-        requests.append(calls)
-        sent += _answer_bytes(response)
-        return response
-
-    runs = operation.runs
-    figures = bench.measure(ask, operation.status, runs=runs)
-    units = [units_of(calls) for calls in requests]
-    steps = [steps_of(calls) for calls in requests]
+    runs = carried_out(bench, operation)
+    units = [units_of(run.calls) for run in runs]
     return Usage(
-        read_units=sum(one.read for one in units) / runs,
-        write_units=sum(one.write for one in units) / runs,
-        reads=median(one.reads for one in steps),
-        writes=median(one.writes for one in steps),
-        cpu_ms=figures.cpu_ms,
-        log_bytes=meter.bytes / runs,
-        answer_bytes=sent / runs,
+        read_units=mean(one.read for one in units),
+        write_units=mean(one.write for one in units),
+        trips=median(len(waited_for(run.calls)) for run in runs),
+        waited_ms=median(Latency().of_request(run.calls) for run in runs),
+        cpu_ms=median(run.cpu_ms for run in runs),
+        log_bytes=meter.bytes / len(runs),
+        answer_bytes=mean(run.answer_bytes for run in runs),
     )
+
+
+def carried_out(bench: Bench, operation: Operation, limit_s: float = math.inf) -> list[Run]:
+    """The runs of an operation.
+
+    Args:
+        bench: the service.
+        operation: what is run.
+        limit_s: after so long no further run is begun.
+
+    Raises:
+        RuntimeError: see `run_of`.
+    """
+    runs: list[Run] = []
+    until = time.monotonic() + limit_s
+    while len(runs) < operation.runs and (not runs or time.monotonic() < until):
+        runs.append(run_of(bench, operation, len(runs), _linger))
+    return runs
+
+
+def _linger(_call: Call) -> None:
+    """Have calls in parallel overlap as they would: the emulator may answer one before the next."""
+    time.sleep(_LINGER_S)
+
+
+def run_of(
+    bench: Bench,
+    operation: Operation,
+    number: int,
+    pause: Callable[[Call], None] = lambda _call: None,
+) -> Run:
+    """One run of an operation.
+
+    Raises:
+        RuntimeError: the answer has another status.
+    """
+    with recorded(bench.client, pause) as calls:
+        began, cpu_s = time.perf_counter(), time.process_time()
+        response = operation.ask(number)
+        cpu_s, ended = time.process_time() - cpu_s, time.perf_counter()
+    if response.status != operation.status:
+        raise RuntimeError(f"{operation.name}: answered {response.status} {response.body}")
+    return Run(calls, cpu_s * 1000, (ended - began) * 1000, _answer_bytes(response))
 
 
 def _answer_bytes(response: Response) -> int:
@@ -176,9 +238,13 @@ def operations(bench: Bench, size: int, body_bytes: int) -> Iterator[Operation]:
     yield Operation("POST of a record", 201, write("POST", lambda _run: records))
     yield Operation("DELETE of a record", 200, lambda run: bench.ask("DELETE", new(run)))
     since = bench.ask("HEAD", f"{records}?_limit=1").headers["ETag"].strip('"')
+    sync = get(f"{records}?_since={since}")
+    yield Operation("Sync, nothing new", 200, sync)
     for run, id in enumerate(ids[:10]):
         bench.ask("PUT", f"{records}/{id}", body(run))
-    yield Operation("Sync of 10 changes", 200, get(f"{records}?_since={since}"))
+    yield Operation("Sync of 10 changes", 200, sync)
+    bench.ask("DELETE", f"{records}/{ids[10]}")
+    yield Operation("Sync of 10 changes and a deletion", 200, sync)
     share(bench, ids[:3], records)
     yield Operation("GET of a record, by a group", 200, get(record, authorization=MEMBER))
     yield Operation("GET of a list of 3 shared", 200, get(records, authorization=MEMBER))
@@ -221,6 +287,66 @@ def _larger(bench: Bench, name: str, data: JsonObject) -> Iterator[Operation]:
         "PUT, a new bucket", 201, lambda run: bench.ask("PUT", f"/buckets/{name}-{run}")
     )
     yield Operation("POST, the first in one's default bucket", 201, begin)
+
+
+def unpriced(bench: Bench, size: int, body_bytes: int) -> Iterator[Operation]:
+    """What the page of costs leaves out, on the collection of `operations`, and after these."""
+    collection = f"{BUCKET}/collections/of-{size}-{body_bytes}"
+    body = encoded({"data": {"title": "x" * 43, **data_of(body_bytes)}}).encode()
+
+    def post(path: str) -> Callable[[int], Response]:
+        return lambda _run: bench.ask("POST", path, body, user_agent=AGENT)
+
+    bench.ask("PUT", f"{collection}-of-100")
+    small = ListUri(RECORD, ("bench", f"of-{size}-{body_bytes}-of-100"))
+    ids = fill(bench.client, bench.tables, small, 100, data=data_of(body_bytes))
+    getting = partial(_getting, bench)
+    yield Operation("GET of a whole list of 100", 200, getting(f"{collection}-of-100/records"))
+    two = getting(f"{collection}/records?in_id={ids[0]},{ids[1]}")
+    yield Operation("GET of 2 records by `in_id`", 200, two)
+    bench.ask("PUT", f"{collection}-checked", encoded({"data": {"schema": SCHEMA}}).encode())
+    yield Operation("POST of a record, schema-checked", 201, post(f"{collection}-checked/records"))
+    mine = post("/buckets/default/collections/mine/records")
+    mine(0)
+    yield Operation("POST in one's default bucket", 201, mine)
+    yield from _other_batches(bench, f"{collection}-in-batches", data_of(body_bytes))
+
+
+def whole(bench: Bench, size: int, body_bytes: int) -> Iterator[Operation]:
+    """What reads the whole collection of `operations`: it comes last, as it deletes the records."""
+    records = f"{BUCKET}/collections/of-{size}-{body_bytes}/records"
+    for name, query in (("filtered", "done=false"), ("sorted", "_sort=title")):
+        path = f"{records}?_limit=100&{query}"
+        yield Operation(f"GET of a page of 100, {name} by a field", 200, _getting(bench, path))
+    yield Operation("DELETE of the list", 200, lambda _run: bench.ask("DELETE", records), 1)
+
+
+def _getting(bench: Bench, path: str) -> Callable[[int], Response]:
+    return lambda _run: bench.ask("GET", path, b"", user_agent=AGENT)
+
+
+def _other_batches(bench: Bench, collection: str, data: JsonObject) -> Iterator[Operation]:
+    """25 requests at once on the records that `_batches` made, the first ones deleted at last."""
+
+    def batch(method: str, paths: Sequence[str], body: JsonObject) -> Response:
+        sent = [{"method": method, "path": path, "body": body} for path in paths]
+        payload = json.dumps({"requests": sent}).encode()
+        return bench.ask("POST", "/batch", payload, user_agent=AGENT)
+
+    records = f"{collection}/records"
+
+    def paths(run: int) -> list[str]:
+        return [f"{records}/{_id(number)}" for number in range(run * 25, run * 25 + 25)]
+
+    def each(method: str, body: JsonObject) -> Operation:
+        ask = lambda run: batch(method, paths(run), body)  # noqa: E731
+        return Operation(f"Batch of 25 {method}", 200, ask, FEW_RUNS)
+
+    yield each("GET", {})
+    yield each("PATCH", {"data": data})
+    yield each("DELETE", {})
+    post = lambda _run: batch("POST", [records] * 25, {"data": data})  # noqa: E731
+    yield Operation("Batch of 25 POST", 200, post, FEW_RUNS)
 
 
 def _id(number: int) -> str:

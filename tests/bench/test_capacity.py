@@ -5,6 +5,7 @@ local indexes in a transaction.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import boto3
@@ -14,13 +15,12 @@ from hypothesis import strategies as st
 
 from bench.capacity import (
     Call,
-    Steps,
     Units,
     item_bytes,
     recorded,
-    steps_of,
     units_of,
     units_to_read,
+    waited_for,
 )
 
 KB = 1024
@@ -111,8 +111,38 @@ def batch_get(items: list[Any], *, asked: int, unprocessed: int = 0) -> Call:
 
 def test_reads_at_the_same_time_are_one_round_trip() -> None:
     calls = [made("BatchGetItem", 0, 2), made("Query", 3, 5), made("Query", 4, 6)]
+    write = made("TransactWriteItems", 7, 8)
 
-    assert steps_of([*calls, made("TransactWriteItems", 7, 8)]) == Steps(reads=2, writes=1)
+    assert waited_for([*calls, write]) == (*calls[:2], write)
+
+
+def test_a_call_that_waited_for_one_of_two_in_parallel_is_a_round_trip_more() -> None:
+    calls = [made("Query", 0, 2), made("Query", 1, 6), made("Query", 3, 5)]
+
+    assert waited_for(calls) == (calls[0], calls[2])
+
+
+def test_a_request_without_calls_has_no_round_trip() -> None:
+    assert waited_for([]) == ()
+
+
+def test_of_calls_in_parallel_the_longest_is_waited_for() -> None:
+    first, longest, last = made("Query", 0, 1), made("Query", 2, 5), made("Query", 6, 7)
+    calls = [last, longest, made("Query", 2, 3), first]
+
+    assert waited_for(calls, lambda call: call.ended - call.began) == (first, longest, last)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), min_size=1))
+def test_what_is_waited_for_takes_no_longer_than_all_of_it(spans: list[tuple[int, int]]) -> None:
+    calls = [made("Query", began, began + length) for began, length in spans]
+
+    chain = waited_for(calls, lambda call: call.ended - call.began)
+
+    assert all(one.ended <= other.began for one, other in pairwise(chain))
+    took = max(call.ended for call in calls) - min(call.began for call in calls)
+    longest_alone = max(call.ended - call.began for call in calls)
+    assert longest_alone <= sum(call.ended - call.began for call in chain) <= took
 
 
 def made(operation: str, began: float, ended: float) -> Call:
@@ -229,3 +259,14 @@ def test_calls_are_recorded_only_as_long_as_it_is_asked_for(client: Any) -> None
     client.list_tables()
 
     assert calls == []
+
+
+@pytest.mark.emulator
+def test_a_call_lasts_until_its_pause_is_over(client: Any) -> None:
+    paused: list[Call] = []
+
+    with recorded(client, paused.append) as calls:
+        client.list_tables()
+
+    assert [call.operation for call in paused] == ["ListTables"]
+    assert calls[0].ended > paused[0].ended

@@ -7,13 +7,22 @@ from itertools import product
 import pytest
 
 from bench.costs import ALARMS, FLAT, LARGE, REPORT, SIZE, SMALL, page
+from bench.latency import Latency
 from bench.prices import PRICES, Price, Usage, cost_of
 from bench.workload import Measured, data_of
 from chalicelib.protocol.messages import encoded
 from infra.tables import TEMPLATE
 
-USAGE = Usage(3.0, 0.0, reads=1, writes=0, cpu_ms=1.5, log_bytes=300.0, answer_bytes=1_300.0)
+USAGE = Usage(3.0, 0.0, 1, waited_ms=5.0, cpu_ms=1.5, log_bytes=300.0, answer_bytes=1_300.0)
 NAMES = ("GET of the list, 304", "Sync of 10 changes", "PUT, over a record")
+
+
+def test_the_page_tells_of_the_delays_that_costs_are_computed_with() -> None:
+    text = page(rows(USAGE), stored=3_000)
+
+    model = Latency()
+    assert f"{model.read_ms:g} ms for a read and {model.read_kb_ms:g} for each KB" in text
+    assert f"{model.transaction_ms:g} ms for a transaction and {model.action_ms:g} for" in text
 
 
 def rows(usage: Usage) -> list[Measured]:

@@ -17,7 +17,7 @@ from bench.prices import (
     purge_cost,
 )
 
-NOTHING = Usage(*(0.0, 0.0), reads=0, writes=0, cpu_ms=0.0, log_bytes=0.0, answer_bytes=0.0)
+NOTHING = Usage(*(0.0, 0.0), trips=0, waited_ms=0.0, cpu_ms=0.0, log_bytes=0.0, answer_bytes=0.0)
 
 
 def test_a_price_is_for_as_many_as_it_says() -> None:
@@ -26,15 +26,15 @@ def test_a_price_is_for_as_many_as_it_says() -> None:
 
 
 def test_a_function_is_billed_for_what_it_waits_and_for_its_share_of_a_cpu() -> None:
-    usage = replace(NOTHING, reads=2, writes=1, cpu_ms=1.5)
+    usage = replace(NOTHING, waited_ms=25.0, cpu_ms=1.5)
 
-    # Two reads of 5 ms, a write of 15, and 3 ms on 1,024 of a CPU's 1,769 MB: 5.2 ms.
+    # 25 ms of waiting, and 3 ms on 1,024 of a CPU's 1,769 MB: 5.2 ms.
     assert usage.billed_ms == 31
 
 
 def test_a_million_requests_cost_the_sum_of_their_parts() -> None:
     usage = replace(
-        NOTHING, read_units=4, write_units=8, reads=1, writes=1, log_bytes=616, answer_bytes=10_000
+        NOTHING, read_units=4, write_units=8, waited_ms=30, log_bytes=616, answer_bytes=10_000
     )
 
     cost = cost_of(usage)
@@ -50,11 +50,11 @@ def test_a_million_requests_cost_the_sum_of_their_parts() -> None:
 
 
 def test_a_read_is_followed_by_nothing() -> None:
-    assert cost_of(replace(NOTHING, reads=2)).events == 0
+    assert cost_of(replace(NOTHING, read_units=2)).events == 0
 
 
 def test_only_the_time_of_functions_is_dearer_on_x86() -> None:
-    usage = replace(NOTHING, reads=2, read_units=3)
+    usage = replace(NOTHING, waited_ms=10.0, read_units=3)
 
     on_x86, on_arm = cost_of(usage, gb_s=X86_GB_S), cost_of(usage)
 
