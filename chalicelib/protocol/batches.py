@@ -3,16 +3,15 @@
 Rule: spec, "Batch and transactions", sections 1 to 4 and 7.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from chalicelib.protocol.bodies import NOT_A_MAPPING, as_text, load_object
 from chalicelib.protocol.errors import Problem, invalid
-from chalicelib.protocol.messages import VERSION_PREFIX, JsonObject, Request
+from chalicelib.protocol.messages import VERSION_PREFIX, JsonObject, Request, encoded
 from chalicelib.protocol.negotiation import JSON, is_json
 
 METHODS: Final = ("GET", "HEAD", "DELETE", "TRACE", "POST", "PUT", "PATCH")
@@ -232,13 +231,14 @@ def _completed(entry: JsonObject, defaults: JsonObject, batch: Request) -> Reque
     }
     if body:
         headers["content-type"] = JSON
-    return replace(
-        batch,
+    return Request(
         method=method or "GET",
         path=path,
         query=query,
         headers=headers,
-        body=json.dumps(body, ensure_ascii=False).encode() if body else b"",
+        body=encoded(body).encode() if body else b"",
+        base_url=batch.base_url,
+        id=batch.id,
     )
 
 
@@ -248,8 +248,8 @@ def _address_of(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     Raises:
         UnicodeDecodeError: percent-encoded bytes are no UTF-8.
     """
-    encoded, _, query = text.partition("?")
-    path = unquote(encoded, errors="strict")
+    quoted, _, query = text.partition("?")
+    path = unquote(quoted, errors="strict")
     if path != VERSION_PREFIX and not path.startswith(f"{VERSION_PREFIX}/"):
         path = VERSION_PREFIX + path
     return path, tuple(parse_qsl(query, keep_blank_values=True, errors="strict"))

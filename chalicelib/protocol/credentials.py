@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from chalicelib.protocol.messages import Request
@@ -33,7 +34,11 @@ class Credentials:
 
 def credentials_of(request: Request) -> Credentials | None:
     """What the request's Authorization header holds; None without header, or token in it."""
-    parts = request.headers.get("authorization", "").split(maxsplit=1)
+    return _credentials_in(request.headers.get("authorization", ""))
+
+
+def _credentials_in(authorization: str) -> Credentials | None:
+    parts = authorization.split(maxsplit=1)
     return Credentials(parts[0].lower(), parts[1].rstrip()) if len(parts) == 2 else None
 
 
@@ -56,7 +61,12 @@ def redacted(request: Request, text: str) -> str:
 
 def hiding(request: Request) -> Callable[[str], str]:
     """What makes texts such as `redacted` gives, for several of them."""
-    return _hiding(_secrets_of(request))
+    return _hiding_in(request.headers.get("authorization", ""))
+
+
+@lru_cache(maxsize=1)  # for the requests of a batch
+def _hiding_in(authorization: str) -> Callable[[str], str]:
+    return _hiding(_secrets_in(authorization))
 
 
 def without(secrets: Iterable[str], text: str) -> str:
@@ -85,10 +95,10 @@ def _replaced(secret: str, text: str) -> str:
     return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
 
 
-def _secrets_of(request: Request) -> Iterator[str]:
-    credentials = credentials_of(request)
+def _secrets_in(authorization: str) -> Iterator[str]:
+    credentials = _credentials_in(authorization)
     if credentials is None:
-        yield request.headers.get("authorization", "").strip()  # without scheme: all of it
+        yield authorization.strip()  # without scheme: all of it
         return
     yield credentials.token
     yield credentials.token.rstrip("=")  # base64 decodes without them, and `=` splits parameters

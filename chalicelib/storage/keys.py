@@ -46,6 +46,12 @@ def object_key(uri: ObjectUri) -> Key:
     return listed_key(_parent(uri.kind, uri.ids[:-1]), uri.id)
 
 
+@lru_cache(maxsize=4096)
+def key_if_possible(uri: ObjectUri) -> Key | None:
+    """The same; None where no object can have such an id."""
+    return object_key(uri) if uri.is_possible else None
+
+
 def listed_key(clock_parent: str, id: str) -> Key:
     """The key of the object with this id in the list whose clock has this parent."""
     return Key(f"{_BUCKETS}:{id}" if clock_parent == _BUCKETS else clock_parent, id)

@@ -22,7 +22,7 @@ from chalicelib.storage.clock import ROOT, StagedClock, Write
 from chalicelib.storage.connection import condition_of
 from chalicelib.storage.failures import ConflictError
 from chalicelib.storage.items import Cause, Item, RawItem, checked_bytes, encode_body, to_raw
-from chalicelib.storage.keys import Key, clock_key, object_key
+from chalicelib.storage.keys import Key, clock_key, key_if_possible, object_key
 from chalicelib.storage.operations import operation_of
 
 _NOWHERE = "removed"
@@ -148,9 +148,9 @@ class Staging:
 
     def _item(self, uri: ObjectUri) -> Item | None:
         """The item as staged or read; the API asks only for what it has loaded."""
-        if not uri.is_possible:
+        key = key_if_possible(uri)
+        if key is None:
             return None
-        key = object_key(uri)
         staged = self._staged.get(key)
         return staged.item if staged else self._items[key]
 

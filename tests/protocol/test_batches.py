@@ -350,7 +350,7 @@ def test_a_body_may_be_nested_as_deep_as_a_payload() -> None:
         b'{"defaults":{"path":"/","body":%b},"requests":[{"body":%b}]}' % (deep, deep)
     )
 
-    assert request.body == deep.replace(b":", b": ")
+    assert request.body == deep
 
 
 # Once all of that is right
@@ -560,7 +560,7 @@ def test_bodies_are_merged_at_every_depth(own: Any, default: Any, expected: Any)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_request_without_body_gets_the_default_one_on_every_method(method: str) -> None:
-    assert one(ROOT | {"method": method}, {"body": {"a": 1}}).body == b'{"a": 1}'
+    assert one(ROOT | {"method": method}, {"body": {"a": 1}}).body == b'{"a":1}'
 
 
 @given(NESTED, NESTED)
@@ -602,7 +602,7 @@ def test_any_body_arrives_exactly(body: Any) -> None:
 def test_numbers_arrive_as_they_are(number: str) -> None:
     raw = f'{{"requests": [{{"path": "/", "body": {{"é": {number}}}}}]}}'.encode()
 
-    assert parsed(raw)[0].body == f'{{"é": {number}}}'.encode()
+    assert parsed(raw)[0].body == f'{{"é":{number}}}'.encode()
 
 
 # Anything
