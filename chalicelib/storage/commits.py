@@ -95,7 +95,7 @@ class Commit:
         keys = [listed_key(key.parent, id) for key, writes in named.items() for id in writes]
         if not keys:
             return
-        found = self._dynamo.get(keys, self._deadline)
+        found = self._dynamo.get(keys, self._deadline, attributes=["version"])
         for clock in long:
             clock.kept = tuple(
                 write.to_text()

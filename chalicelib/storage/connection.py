@@ -78,6 +78,16 @@ def _asking_for(condition: Condition, attributes: Sequence[str]) -> dict[str, An
     }
 
 
+def _projecting(attributes: Sequence[str]) -> dict[str, Any]:
+    """The arguments of a read for these attributes alone."""
+    names: dict[str, str] = {}
+    expression = create_projection_expression([*attributes], names)
+    return {
+        "ProjectionExpression": expression,
+        "ExpressionAttributeNames": {short: name for name, short in names.items()},
+    }
+
+
 def _without(failed: frozenset[int], groups: Iterable[Sequence[T]]) -> Iterator[Sequence[T]]:
     """The groups that have no action at one of these positions."""
     position = 0
@@ -109,27 +119,37 @@ class Dynamo:
         self._connection = connection
         self._threads: ThreadPoolExecutor | None = None
 
-    def get(self, keys: Iterable[Key], deadline: Deadline) -> dict[Key, RawItem]:
+    def get(
+        self, keys: Iterable[Key], deadline: Deadline, *, attributes: Sequence[str] = ()
+    ) -> dict[Key, RawItem]:
         """The items of `objects` with these keys, strongly consistent, those that exist.
 
         One BatchGetItem for each 100 keys, in parallel; no snapshot: item by item.
+
+        Args:
+            keys: of the items.
+            deadline: of the request.
+            attributes: which ones are wanted beside the key; none for all.
 
         Raises:
             UnavailableError: not all came in the time left.
         """
         wanted = list(dict.fromkeys(keys))
         chunks = [wanted[start : start + GET_KEYS] for start in range(0, len(wanted), GET_KEYS)]
+        options = _projecting(("parent", "id", *attributes)) if attributes else {}
         found: dict[Key, RawItem] = {}
-        for items in self.parallel(lambda chunk: self._get_chunk(chunk, deadline), chunks):
+        for items in self.parallel(lambda chunk: self._get_chunk(chunk, options, deadline), chunks):
             found.update(items)
         return found
 
-    def _get_chunk(self, keys: Sequence[Key], deadline: Deadline) -> dict[Key, RawItem]:
+    def _get_chunk(
+        self, keys: Sequence[Key], options: dict[str, Any], deadline: Deadline
+    ) -> dict[Key, RawItem]:
         table = self.tables.objects
         asked = [{"parent": {"S": key.parent}, "id": {"S": key.id}} for key in keys]
         found: dict[Key, RawItem] = {}
         while asked:
-            request = {table: {"Keys": asked, "ConsistentRead": True}}
+            request = {table: {"Keys": asked, "ConsistentRead": True, **options}}
             answer = self._read("BatchGetItem", {"RequestItems": request}, deadline)
             for raw in answer.get("Responses", {}).get(table, []):
                 found[Key(raw["parent"]["S"], raw["id"]["S"])] = raw

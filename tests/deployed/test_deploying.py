@@ -193,7 +193,7 @@ def test_what_is_new_is_told_then_deployed_and_taken_back(project: Project, serv
 RENAMED = """
 
 def _renamed(response: Response) -> ChaliceResponse:
-    if "project_name" in (response.body or {}):
+    if "project_name" in response.parsed:
         response.body["project_name"] = "renamed"
     return to_chalice(response)
 """
