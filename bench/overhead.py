@@ -43,9 +43,9 @@ MORE: Final = (LOGGED, TRACED)
 _TEXT: Final = """\
 The handler with the line that each request leaves in the log, a JSON object out of which CloudWatch
 reads metrics, and without; and with subsegments for X-Ray in addition, which only requests have
-that Lambda samples. {rounds} rounds of {block} requests each way, in turn, in one process; the
-handler's CPU time in ms, and what is more of it, with the quartiles of the rounds. The goal for log
-and metrics is less than {goal:.0%}.
+that Lambda samples. (Times are taken in any case.) {rounds} rounds of {block} requests each way, in
+turn, in one process; the handler's CPU time in ms, and what is more of it, with the quartiles of
+the rounds. The goal for log and metrics is less than {goal:.0%}.
 
 {table}
 

@@ -1,7 +1,12 @@
-"""A PostgreSQL of our own: in a temporary folder, on a socket there, as long as it is needed."""
+"""A PostgreSQL of our own: in a temporary folder, on loopback, as long as it is needed.
+
+It is asked over TCP, as the emulator is, and as a database on another host would be.
+"""
 
 import os
+import secrets
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +20,8 @@ USER = "postgres"
 """Who runs it where we are root, as whom PostgreSQL refuses to run: Debian's package has them."""
 
 _SETTINGS = """
-listen_addresses = ''
+listen_addresses = '127.0.0.1'
+port = {port}
 unix_socket_directories = '{folder}'
 timezone = 'UTC'
 """
@@ -31,19 +37,29 @@ def postgresql() -> Iterator[str]:
     programs = postgresql_programs()
     with TemporaryDirectory() as name:
         folder, data = Path(name), Path(name) / "data"
+        password, port = secrets.token_hex(), _free_port()
+        (folder / "password").write_text(password)
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
         _run(
             *(programs / "initdb", "--pgdata", data, "--username", USER),
-            *("--auth", "trust", "--encoding", "UTF8", "--locale", "C"),
+            *("--pwfile", folder / "password", "--auth", "scram-sha-256"),
+            *("--encoding", "UTF8", "--locale", "C"),
         )
         with (data / "postgresql.conf").open("a") as settings:
-            settings.write(_SETTINGS.format(folder=folder))
+            settings.write(_SETTINGS.format(folder=folder, port=port))
         _run(programs / "pg_ctl", "start", "--pgdata", data, "--log", folder / "log", "--wait")
         try:
-            yield f"postgresql://{USER}@/postgres?host={folder}"
+            yield f"postgresql://{USER}:{password}@127.0.0.1:{port}/postgres"
         finally:
             _run(programs / "pg_ctl", "stop", "--pgdata", data, "--mode", "immediate")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _run(*command: str | Path) -> None:

@@ -36,6 +36,9 @@ CHECKED_S: Final = 10.0
 CPU_MS: Final = 4.0
 """What a function computes for a request: assumed."""
 
+_RULE: Final = (
+    "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html"
+)
 _BUCKET: Final = "/buckets/bench"
 _COUNTER: Final = "ffffffff-0000-4000-8000-000000000000"
 _REQUEST_S: Final = 29.0
@@ -290,17 +293,18 @@ def _row(together: Point, apart: Point) -> tuple[str, ...]:
 
 
 def _text(figures: str, check: Check, latency: Latency) -> str:
-    return f"""Simulated, not measured: the service's own code runs, each writer on a host of its own,
-in simulated time. A read takes {latency.read_ms:g} ms, a transaction {latency.transaction_ms:g} and
-{latency.action_ms:g} for each of its actions, both spread (log-normal, {SPREAD:g}); a request
-{latency.gateway_ms + latency.invoke_ms:g} ms to come and go, and {CPU_MS:g} of computing. A transaction
-has its items until it is done; one that meets it is refused after {REFUSED:.0%} of the time that it would
-take ([DynamoDB's rule](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling)).
-A partition's limit of write units is left out.
+    way_ms = latency.gateway_ms + latency.invoke_ms
+    return f"""Simulated, not measured. The service's own code runs, each writer on its own host, in
+simulated time. A read takes {latency.read_ms:g} ms, a transaction {latency.transaction_ms:g} and
+{latency.action_ms:g} for each of its actions (medians, log-normal, {SPREAD:g}); a request has
+{way_ms:g} ms of way, and {CPU_MS:g} of computing. A transaction has its items until it is done;
+another that wants one of them is refused, after {REFUSED:.0%} of the time that it would take.
+That is how [DynamoDB]({_RULE}) describes it; the limit of a partition's write units is left out.
 
-Each writer creates one record after the other: all of them in one collection for {TOGETHER_S:g} s, then each
-in its own for {APART_S:g} s. *Attempts* are transactions sent. *Fairness* is Jain's index of what the
-writers got: 1 where all got the same. What the figures mean: [scaling.md](scaling.md).
+Each writer creates one record after the other: for {TOGETHER_S:g} s all in one collection, and for
+{APART_S:g} s each in one of its own. *Attempts* are the transactions sent. *Fairness* is Jain's
+index of what the writers got: 1 where all got the same. What follows from it:
+[scaling.md](scaling.md#one-list).
 
 {figures}
 

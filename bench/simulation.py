@@ -217,4 +217,4 @@ def _ask(operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
 def _refused(answer: dict[str, Any]) -> ClientError:
     kind = answer.get("__type", "TransactionCanceledException")
     error = {"Code": kind, "Message": answer.get("message", "")}
-    return ClientError({**answer, "Error": error}, _TRANSACT)  # type: ignore[typeddict-item]
+    return ClientError({**answer, "Error": error}, _TRANSACT)

@@ -5,6 +5,7 @@ Each raises ValueError for any other text, and says what it takes.
 
 import re
 from datetime import datetime
+from typing import Final
 
 
 def parse_text(value: str) -> str:
@@ -127,6 +128,26 @@ def parse_listeners(value: str) -> tuple[str, ...]:
 def listener_name(listener: str) -> str:
     """The name of a listener that may be given as the path of its module."""
     return listener.rpartition(".")[-1]
+
+
+CLASSIC: Final = "classic"
+JSON: Final = "json"
+
+_RENDERERS: Final = {
+    CLASSIC: CLASSIC,
+    JSON: JSON,
+    "cliquet.logs.ClassicLogRenderer": CLASSIC,
+    "cliquet.logs.MozillaHekaRenderer": JSON,
+    "kinto.core.logs.ClassicLogRenderer": CLASSIC,
+    "kinto.core.logs.MozillaHekaRenderer": JSON,
+}
+
+
+def parse_renderer(text: str) -> str:
+    """CLASSIC or JSON, by Kinto's names as well."""
+    if text not in _RENDERERS:
+        raise ValueError(f"{CLASSIC}, {JSON} or one that Kinto has")
+    return _RENDERERS[text]
 
 
 def parse_stage(value: str) -> str:

@@ -25,6 +25,7 @@ from chalicelib.setting_values import (
     parse_paths,
     parse_principals,
     parse_principals_if_any,
+    parse_renderer,
     parse_scheme,
     parse_seconds,
     parse_seconds_or_none,
@@ -194,6 +195,18 @@ class Settings:
         "event_listeners",
         "Options of each listener: `use` (webhook, sqs, eventbridge or a dotted path), `event`, "
         "`actions`, `resources`, `uris`, and its own.",
+    )
+    logging_renderer: str | None = _setting(
+        parse_renderer,
+        None,
+        "How the log is written: `classic`, text for people, or `json`, an object a line; or"
+        " either by Kinto's name. By default `json` on Lambda, `classic` elsewhere.",
+    )
+    detailed_metrics: bool = _setting(
+        parse_boolean,
+        True,
+        "Whether CloudWatch has metrics of how long requests, policies, listeners and calls of"
+        " DynamoDB take: each is paid for by the month. The log tells it in any case.",
     )
     flush_endpoint_enabled: bool = _setting(
         parse_boolean, False, "Whether POST to `__flush__` removes everything, whoever asks."

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from chalicelib import tracing
 from chalicelib.api.plugins import Plugins
 from chalicelib.api.service import Service
 from chalicelib.api.subscribers import AfterResourceChanged
@@ -18,6 +19,7 @@ from chalicelib.metrics import SILENT, Metrics
 from chalicelib.observability import configure_logging, log_warning
 from chalicelib.plugins.loading import load_plugins
 from chalicelib.secret_references import SecretError, Secrets
+from chalicelib.setting_values import CLASSIC, JSON
 from chalicelib.settings import Settings, SettingsError, unknown_variables
 from chalicelib.storage.client import connect
 from chalicelib.storage.connection import Dynamo
@@ -57,8 +59,10 @@ def application_from_environment() -> Application:
         SettingsError: a setting can't be read, or what it names (a policy, a plugin, a listener,
             a generator of ids, a secret) not be had.
     """
-    configure_logging()
-    settings = _with_secret(Settings.from_environment(os.environ))
+    is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+    settings = Settings.from_environment(os.environ)
+    configure_logging(settings.logging_renderer or (JSON if is_on_lambda else CLASSIC))
+    settings = _with_secret(settings)
     for variable in unknown_variables(os.environ):
         log_warning(f"{variable} is no setting of this version, and has no effect")
     if is_chalice_local(os.environ, sys.argv):
@@ -68,10 +72,16 @@ def application_from_environment() -> Application:
             " elsewhere isn't looked up, so that users are others"
         )
     region = os.environ.get("AWS_REGION")
-    dynamo = Dynamo(connect(region), Tables.of_stage(settings.stage))
+    connection = connect(region)
+    dynamo = Dynamo(connection, Tables.of_stage(settings.stage))
     plugins = load_plugins(settings)
-    is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
-    metrics = Metrics(settings.stage, _write_line) if is_on_lambda else SILENT
+    if is_on_lambda:
+        connection.client  # noqa: B018 - made now, not in the first request's time
+        daemon = os.environ.get("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000")
+        tracing.configure(settings.stage, _header, daemon, lambda: _watch(connection.client))
+    metrics = SILENT
+    if is_on_lambda:
+        metrics = Metrics(settings.stage, with_times=settings.detailed_metrics)
     application = Application(
         settings,
         Service(settings, Storage(dynamo), load_policies(settings), plugins, metrics=metrics),
@@ -82,9 +92,16 @@ def application_from_environment() -> Application:
     return application
 
 
-def _write_line(text: str) -> None:
-    """To standard output in one piece, as CloudWatch reads no metrics from torn lines."""
-    sys.stdout.write(f"{text}\n")
+def _header() -> str:
+    """What Lambda tells of the trace that this invocation is of."""
+    return os.environ.get("_X_AMZN_TRACE_ID", "")
+
+
+def _watch(client: Any) -> None:
+    # Imported here: mostly nothing is traced.
+    from chalicelib.storage.traced_calls import watch
+
+    watch(client)
 
 
 def _with_secret(settings: Settings) -> Settings:

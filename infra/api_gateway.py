@@ -64,12 +64,14 @@ class Gateway:
         answers: the gateway's own, by response type.
         limits: of all methods together.
         has_domain: whether it has a domain of its own.
+        is_traced: whether X-Ray is told of its requests, and decides which.
     """
 
     stage: str
     answers: Mapping[str, GatewayAnswer]
     limits: Limits
     has_domain: bool = False
+    is_traced: bool = False
 
     @classmethod
     def of_stage(cls, config: dict[str, Any], stage: str) -> "Gateway":
@@ -88,7 +90,11 @@ class Gateway:
         settings = Settings.from_environment(_variables(config, stage))
         of_stage = config["stages"][stage]
         return cls(
-            stage, gateway_answers(settings), _limits(of_stage), _has_domain(config | of_stage)
+            stage,
+            gateway_answers(settings),
+            _limits(of_stage),
+            has_domain=_has_domain(config | of_stage),
+            is_traced=(config | of_stage).get("xray", False),
         )
 
     @property
@@ -168,6 +174,7 @@ def template_additions(gateway: Gateway) -> dict[str, Any]:
                 "MetricsEnabled": _DETAILED_METRICS,
             }
         ],
+        "TracingEnabled": gateway.is_traced,
     }
     resources: dict[str, Any] = {"RestAPI": {"Properties": properties}}
     if gateway.has_domain:
@@ -200,6 +207,7 @@ def terraform_additions(gateway: Gateway, gateway_stage: str) -> dict[str, Any]:
             "stage_name": gateway_stage,
             "deployment_id": "${aws_api_gateway_deployment.rest_api.id}",
             "access_log_settings": {"destination_arn": log_group, "format": LOG_FORMAT},
+            "xray_tracing_enabled": gateway.is_traced,
         },
         "aws_api_gateway_method_settings": {
             **of_api,
@@ -251,7 +259,7 @@ class Api:
             stage = self._client.get_stage(**self._names)
         except self._client.exceptions.NotFoundException:  # the API was made, and no more
             return [self._deploy(gateway.mark, "a new gateway stage")]
-        settings = _differing(stage, gateway.limits, log_group_arn.removesuffix(":*"))
+        settings = _differing(stage, gateway, log_group_arn.removesuffix(":*"))
         return [
             *self._of_account(),
             *self._of_answers(gateway, stage["deploymentId"]),
@@ -305,8 +313,9 @@ class Api:
         )
 
 
-def _differing(stage: Mapping[str, Any], limits: Limits, log_group_arn: str) -> dict[str, str]:
+def _differing(stage: Mapping[str, Any], gateway: Gateway, log_group_arn: str) -> dict[str, str]:
     """Settings of a stage that aren't what they are to be; by the path that patches have."""
+    limits = gateway.limits
     log = stage.get("accessLogSettings") or {}
     methods = stage.get("methodSettings", {}).get(_ALL_METHODS, {})
     of_all = f"/{_ALL_METHODS}"
@@ -316,6 +325,7 @@ def _differing(stage: Mapping[str, Any], limits: Limits, log_group_arn: str) -> 
         (f"{of_all}/throttling/rateLimit", methods.get("throttlingRateLimit"), limits.rate_per_s),
         (f"{of_all}/throttling/burstLimit", methods.get("throttlingBurstLimit"), limits.burst),
         (f"{of_all}/metrics/enabled", methods.get("metricsEnabled", False), _DETAILED_METRICS),
+        ("/tracingEnabled", stage.get("tracingEnabled", False), gateway.is_traced),
     ]
     return {
         path: value if isinstance(value, str) else json.dumps(value)

@@ -158,6 +158,19 @@ class DeployedStage:
             else:
                 yield f"sets the reserved concurrency of {function} to {wanted}"
 
+    def stop_tracing(self) -> Iterator[str]:
+        """Have no function traced that isn't to be: Chalice turns it on, but never off."""
+        for name, function in self.stage.functions.items():
+            found = self.configuration_of(function)
+            config = Config(self.stage.name, name, config_from_disk=self.stage.config)
+            if found is None or config.xray_enabled or not _is_traced(found):
+                continue
+            self.functions.update_function_configuration(
+                FunctionName=function, TracingConfig={"Mode": "PassThrough"}
+            )
+            self.functions.get_waiter("function_updated_v2").wait(FunctionName=function)
+            yield f"{function} is traced no more"
+
     def _integration_of(self, api_id: str) -> str:
         """Where the API sends what asks for its root."""
         pages = self.gateway.get_paginator("get_resources").paginate(
@@ -200,6 +213,10 @@ class DeployedStage:
     def _api(self) -> Iterator[Resource]:
         if api_id := self.api_id():
             yield {"name": "rest_api", "resource_type": "rest_api", "rest_api_id": api_id}
+
+
+def _is_traced(configuration: dict[str, Any]) -> bool:
+    return bool(configuration.get("TracingConfig", {}).get("Mode") == "Active")
 
 
 def _source(name: str, mapping: dict[str, Any]) -> Resource:

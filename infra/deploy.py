@@ -186,6 +186,7 @@ def deploy_functions(stage: Stage) -> Iterator[str]:
     deployed = DeployedStage.connect(stage)
     deployed.refuse_package()
     yield from deployed.concurrency_changes()
+    yield from deployed.stop_tracing()
     deployed.sources.settle()
     deployed.remember(deployed.to_deploy_on(stream))
     chalice([stage.name, "deploy"])

@@ -24,7 +24,7 @@ from infra.template import logical_id
 
 _COMPARED = ("Architectures", "Handler", "MemorySize", "Runtime", "Timeout")
 _OF_SOURCES = ("BatchSize", "MaximumBatchingWindowInSeconds", "ScalingConfig")
-_TRACED = "Active"
+_NOT_TRACED = "PassThrough"
 _NEW_STREAM = "a new stream"
 
 
@@ -141,8 +141,7 @@ def _of_one(found: Mapping[str, Any], wanted: Mapping[str, Any], code: str) -> I
     yield from (name for name in _COMPARED if found.get(name) != wanted.get(name))
     if [layer["Arn"] for layer in found.get("Layers", [])] != wanted.get("Layers", []):
         yield "Layers"
-    # Chalice turns it on, but never off.
-    if wanted.get("Tracing") == _TRACED != found.get("TracingConfig", {}).get("Mode"):
+    if wanted["Tracing"] != found.get("TracingConfig", {}).get("Mode", _NOT_TRACED):
         yield "Tracing"
     variables = found.get("Environment", {}).get("Variables", {})
     told = wanted["Environment"]["Variables"]

@@ -58,7 +58,7 @@ def on_lambda() -> dict[str, Any]:
     [
         # Libraries: of schemas, of tokens, of webhooks, of tracing, and AWS's larger one.
         "attr",
-        "aws_xray_sdk",
+        "chalicelib.storage.traced_calls",
         "boto3",
         "cryptography",
         "jsonschema",

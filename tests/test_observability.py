@@ -1,22 +1,34 @@
 """What is logged: `chalicelib/observability.py`."""
 
 import base64
+import io
 import json
 import logging
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.observability import (
+    ClassicFormatter,
+    JsonFormatter,
+    SummaryLine,
+    about,
     configure_logging,
     log_delivery,
+    log_done,
     log_failed_listener,
+    log_failed_record,
     log_failed_subscriber,
+    log_failed_table,
     log_request,
     log_stopped,
+    log_subrequest,
     log_unavailable,
     log_unexpected,
     log_warning,
@@ -85,7 +97,7 @@ def line(
     user_id: str | None = None,
     in_colour: bool = False,
 ) -> str:
-    summary = summarize(request, response, user_id=user_id, seconds=0.0031)
+    summary = summarize(request, response, user_id=user_id, seconds=0.0031) | {"rid": "r"}
     return render(summary | {"time": "then"}, in_colour=in_colour)
 
 
@@ -97,11 +109,10 @@ def test_a_request_is_summarized_by_kintos_names() -> None:
 
     summary = summarize(ASKED, Response(200, {"data": []}), user_id="basicauth:97b9", seconds=0.25)
 
-    time = datetime.fromisoformat(summary.pop("time"))
-    assert abs((time - before).total_seconds()) < 60
+    then = datetime.fromisoformat(summary.pop("time"))
+    assert abs((then - before).total_seconds()) < 60
     assert summary == {
         "agent": "kinto.js/1.0",
-        "authn_ms": None,
         "authn_type": "basicauth",
         "code": 200,
         "errno": None,
@@ -109,6 +120,7 @@ def test_a_request_is_summarized_by_kintos_names() -> None:
         "method": "GET",
         "path": "/v1/buckets",
         "querystring": {"_sort": "id", "_limit": "5"},
+        "rid": "request-1",
         "t": 250,
         "uid": "97b9",
     }
@@ -118,7 +130,7 @@ def test_what_is_unknown_of_a_request_is_null() -> None:
     summary = summarize(Request("GET", "/v1/"), Response(304), user_id=None, seconds=0)
 
     unknown = {name for name, value in summary.items() if value is None}
-    assert unknown == {"agent", "authn_ms", "authn_type", "errno", "lang", "uid"}
+    assert unknown == {"agent", "authn_type", "errno", "lang", "uid"}
 
 
 @pytest.mark.parametrize(
@@ -135,30 +147,35 @@ def test_the_errno_is_that_of_the_error_answered(response: Response, errno: int 
     assert summarize(ASKED, response, user_id=None, seconds=0)["errno"] == errno
 
 
-def test_each_policy_that_was_asked_has_its_time() -> None:
-    times = {"google": 12.3456, "basicauth": 0.004}
+def test_each_that_took_part_has_its_time(lines: Lines) -> None:
+    log_request(
+        ASKED,
+        Response(200),
+        user_id=None,
+        seconds=0,
+        policies_ms={"google": 12.3456, "basicauth": 0.004},
+        listeners_ms={"audit": 12.3456, "lib.guard.check": 0.004},
+        calls_ms={"Query": [1.23456, 2.0]},
+    )
 
-    summary = summarize(ASKED, Response(200), user_id=None, seconds=0, policies_ms=times)
-
-    assert summary["authn_ms"] == {"google": 12.35, "basicauth": 0.0}
-    assert 'authn_ms={"google": 12.35, "basicauth": 0.0} ' in render(summary, in_colour=False)
-
-
-def test_each_that_has_heard_of_it_has_its_time() -> None:
-    times = {"audit": 12.3456, "lib.guard.check": 0.004}
-
-    summary = summarize(ASKED, Response(200), user_id=None, seconds=0, listeners_ms=times)
-
-    assert summary["listeners_ms"] == {"audit": 12.35, "lib.guard.check": 0.0}
-    shown = render(summary, in_colour=False)
+    (shown,) = lines.messages
+    assert ' authn_ms={"google": 12.35, "basicauth": 0.0} ' in shown
     assert ' listeners_ms={"audit": 12.35, "lib.guard.check": 0.0} ' in shown
+    assert ' storage_ms={"Query": [1.23, 2.0]} ' in shown
 
 
-def test_where_nobody_has_heard_of_it_there_are_no_times() -> None:
-    for times in (None, {}):
-        summary = summarize(ASKED, Response(200), user_id=None, seconds=0, listeners_ms=times)
+def test_where_nobody_took_part_there_are_no_times(lines: Lines) -> None:
+    log_request(ASKED, Response(200), user_id=None, seconds=0, listeners_ms={})
 
-        assert "listeners_ms" not in summary
+    assert "_ms=" not in lines.messages[0]
+
+
+def test_what_is_known_besides_is_among_the_fields() -> None:
+    facts = {"collection_id": "record", "nb_records": 5}
+
+    summary = summarize(ASKED, Response(200), user_id=None, seconds=0, facts=facts)
+
+    assert (summary["collection_id"], summary["nb_records"]) == ("record", 5)
 
 
 # The line
@@ -167,7 +184,7 @@ def test_where_nobody_has_heard_of_it_there_are_no_times() -> None:
 def test_the_line_is_that_of_the_classic_renderer() -> None:
     assert line(user_id="basicauth:97b9") == (
         '"GET   /v1/buckets?_sort=id&_limit=5" 200 (3 ms) request.summary'
-        " agent=kinto.js/1.0 authn_ms=? authn_type=basicauth errno=? lang=fr time=then uid=97b9"
+        " agent=kinto.js/1.0 authn_type=basicauth errno=? lang=fr rid=r time=then uid=97b9"
     )
 
 
@@ -183,7 +200,7 @@ def test_methods_are_padded_and_unknown_values_shown_as_such(request_: Request, 
     shown = line(request_, Response(404, {"errno": 111}))
 
     assert shown.startswith(begin)
-    assert shown.endswith("authn_type=? errno=111 lang=? time=then uid=?")
+    assert shown.endswith("authn_type=? errno=111 lang=? rid=r time=then uid=?")
 
 
 @pytest.mark.parametrize("status", [200, 304, 307, 404, 412, 500, 503])
@@ -293,7 +310,8 @@ def test_a_warning_is_logged_as_it_is(lines: Lines) -> None:
 
 def logged(lines: Lines) -> str:
     """All that is in the log, as a handler of any kind can read it."""
-    shown = [logging.Formatter().format(record) for record in lines.records]
+    formatters = (logging.Formatter(), ClassicFormatter(), JsonFormatter())
+    shown = [each.format(record) for record in lines.records for each in formatters]
     return "\n".join([*shown, *(repr(vars(record)) for record in lines.records)])
 
 
@@ -380,11 +398,12 @@ def test_what_became_of_a_delivery_is_one_line(lines: Lines) -> None:
     ]
 
 
+@pytest.mark.parametrize("renderer", ["classic", "json"])
 def test_the_log_is_on_standard_output_and_nothing_twice(
-    logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str], renderer: str
 ) -> None:
     configure_logging()
-    configure_logging()
+    configure_logging(renderer)
 
     log_request(ASKED, Response(200), user_id=None, seconds=0)
 
@@ -394,9 +413,214 @@ def test_the_log_is_on_standard_output_and_nothing_twice(
     assert not logger.propagate
 
 
-def test_the_line_is_in_colour_on_a_terminal(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What the classic log writes to a terminal from now on."""
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout", shown)
+    configure_logging()
+    return shown
+
+
+def test_the_line_is_in_colour_on_a_terminal(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = on_terminal(monkeypatch)
 
     log_request(ASKED, Response(200), user_id=None, seconds=0)
 
-    assert "\x1b[32m200\x1b[0m" in lines.messages[0]
+    assert "\x1b[32m200\x1b[0m" in shown.getvalue()
+
+
+def test_what_went_wrong_is_in_colour_on_a_terminal(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = on_terminal(monkeypatch)
+
+    log_warning("look here")
+    log_stopped(ASKED, LookupError("half done"))
+    fail(ASKED)
+    log_done("all is well")
+
+    warning, stopped, failed, *_trace, done = shown.getvalue().splitlines()
+    assert warning == "\x1b[33mlook here\x1b[0m"
+    assert stopped.startswith("\x1b[33m")
+    assert failed == "\x1b[31mGET /v1/buckets (request request-1) failed unexpectedly\x1b[0m"
+    assert done == "all is well"
+
+
+# In JSON
+
+
+Logged = Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def logged_lines(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> Logged:
+    """Gives the lines of the log in JSON, parsed."""
+    configure_logging("json")
+    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_request_is_an_object_as_kintos_renderer_writes_it(logged_lines: Logged) -> None:
+    before_ns = time.time_ns()
+
+    log_request(ASKED, Response(200), user_id="basicauth:97b9", seconds=0.25)
+
+    (line,) = logged_lines()
+    assert before_ns <= line.pop("Timestamp") <= time.time_ns()
+    assert line.pop("Hostname")
+    assert line.pop("Pid") == os.getpid()
+    fields = line.pop("Fields")
+    assert line == {
+        "Logger": "kinto",
+        "Type": "request.summary",
+        "Severity": 6,
+        "EnvVersion": "2.0",
+    }
+    del fields["time"]
+    assert fields == {
+        "agent": "kinto.js/1.0",
+        "authn_type": "basicauth",
+        "code": 200,
+        "errno": None,
+        "lang": "fr",
+        "method": "GET",
+        "path": "/v1/buckets",
+        "querystring": '{"_sort":"id","_limit":"5"}',
+        "rid": "request-1",
+        "t": 250,
+        "uid": "97b9",
+    }
+
+
+def test_members_are_beside_the_fields(logged_lines: Logged) -> None:
+    log_request(ASKED, Response(200), user_id=None, seconds=0, members='"one":1,"two":[2]')
+
+    (line,) = logged_lines()
+    assert (line["one"], line["two"]) == (1, [2])
+
+
+@pytest.mark.parametrize(
+    ("log", "type", "severity", "fields"),
+    [
+        (
+            lambda: log_subrequest(ASKED, 201),
+            *("subrequest.summary", 6),
+            {"code": 201, "method": "GET", "path": "/v1/buckets", "rid": "request-1"},
+        ),
+        (
+            lambda: log_unavailable(ASKED, LookupError("no keys")),
+            *("request.unavailable", 0),
+            {
+                "message": "GET /v1/buckets (request request-1): no keys",
+                "method": "GET",
+                "path": "/v1/buckets",
+                "rid": "request-1",
+            },
+        ),
+        (
+            lambda: log_stopped(ASKED, LookupError("no")),
+            *("request.stopped", 4),
+            {
+                "message": "GET /v1/buckets (request request-1) stopped on its way: no",
+                "method": "GET",
+                "path": "/v1/buckets",
+                "rid": "request-1",
+            },
+        ),
+        (
+            lambda: log_delivery("audit", "evt_1", "delivered", seconds=0.0123),
+            *("delivery", 6),
+            {
+                "message": "delivery of evt_1 to audit: delivered (12 ms)",
+                "listener": "audit",
+                "event_id": "evt_1",
+                "outcome": "delivered",
+                "rid": "of-around",
+                "t": 12,
+            },
+        ),
+        (
+            lambda: log_failed_table("objects", None),
+            *("heartbeat.failed", 2),
+            {
+                "message": "heartbeat: the table objects does not work:"
+                " it does not give back what it took",
+                "rid": "of-around",
+                "table": "objects",
+            },
+        ),
+        (
+            lambda: log_failed_record("evt", ValueError()),
+            *("change.failed", 2),
+            {"message": "change evt can't be processed: ValueError", "rid": "of-around"},
+        ),
+        (lambda: log_done("it is"), "done", 6, {"message": "it is", "rid": "of-around"}),
+        (lambda: log_warning("no"), "warning", 4, {"message": "no", "rid": "of-around"}),
+    ],
+)
+def test_each_line_is_an_object_that_names_its_request(
+    logged_lines: Logged,
+    log: Callable[[], None],
+    type: str,
+    severity: int,
+    fields: dict[str, Any],
+) -> None:
+    with about("of-around"):
+        log()
+
+    (line,) = logged_lines()
+    assert (line["Type"], line["Severity"], line["Fields"]) == (type, severity, fields)
+
+
+def test_what_is_done_about_nothing_in_particular_names_no_request(logged_lines: Logged) -> None:
+    with about("before"):
+        pass
+    log_done("it is")
+
+    (line,) = logged_lines()
+    assert line["Fields"]["rid"] is None
+
+
+def test_an_unexpected_error_is_one_line_with_its_trace(logged_lines: Logged) -> None:
+    fail(ASKED)
+
+    (line,) = logged_lines()
+    assert (line["Type"], line["Severity"]) == ("request.failed", 2)
+    assert line["Fields"]["rid"] == "request-1"
+    assert line["Fields"]["traceback"].endswith("LookupError: a mistake of ours")
+
+
+def test_what_others_say_to_our_logger_is_an_object_too(
+    logged_lines: Logged, logger: logging.Logger
+) -> None:
+    logger.warning("100 %% of %s", "it")
+
+    (line,) = logged_lines()
+    assert (line["Type"], line["Severity"]) == ("message", 4)
+    assert line["Fields"]["message"] == "100 % of it"
+
+
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_no_client_writes_lines_of_the_log_in_json(path: str, name: str, agent: str) -> None:
+    request = Request("GET", path, query=((name, "x"),), headers={"user-agent": agent})
+    fields = summarize(request, Response(200), user_id=None, seconds=0)
+
+    shown = JsonFormatter().text(logging.INFO, SummaryLine("request.summary", "", fields), None)
+
+    assert shown.isascii()
+    assert shown.isprintable()
+    told = json.loads(shown)["Fields"]
+    assert (told["path"], told["agent"]) == (path, agent)
+
+
+def test_the_same_is_written_where_others_listen_as_well(
+    logged_lines: Logged, logger: logging.Logger
+) -> None:
+    log_done("it is")
+    logger.addHandler(Lines())
+    log_done("it is")
+
+    alone, with_others = logged_lines()
+    assert {**alone, "Timestamp": 0} == {**with_others, "Timestamp": 0}

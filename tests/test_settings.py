@@ -56,6 +56,8 @@ DEFAULTS = {
     "cors_origins": ("*",),
     "cors_max_age_seconds": 3600,
     "basicauth_capability": False,
+    "logging_renderer": None,
+    "detailed_metrics": True,
     "flush_endpoint_enabled": False,
     "experimental_collection_schema_validation": False,
     "transaction_per_request": True,
@@ -84,6 +86,7 @@ BOOLEANS = [
     "trailing_slash_redirect_enabled",
     "readonly",
     "basicauth_capability",
+    "detailed_metrics",
     "flush_endpoint_enabled",
     "experimental_collection_schema_validation",
     "transaction_per_request",
@@ -148,6 +151,7 @@ def test_no_setting_goes_untested() -> None:
         "event_listeners",
         "eos",
         "cors_origins",
+        "logging_renderer",
     }
 
     assert {*BOOLEANS, *NUMBERS, *TEXTS, *PRINCIPALS, *others} == set(NAMES)
@@ -194,6 +198,7 @@ def test_a_variable_sets_its_setting_and_no_other(name: str) -> None:
         "includes": "kinto.plugins.default_bucket",
         "event_listeners": "redis",
         "eos": "2099-10-01",
+        "logging_renderer": "json",
     }
     text = texts.get(name, "7")
     changed = read(**{name: text})
@@ -278,6 +283,24 @@ def test_what_is_no_host_is_refused(text: str) -> None:
 def test_a_scheme_is_http_or_https(text: str) -> None:
     with pytest.raises(SettingsError, match=r"KINTO_HTTP_SCHEME=.* is not http or https"):
         read(http_scheme=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "renderer"),
+    [
+        ("classic", "classic"),
+        ("json", "json"),
+        ("cliquet.logs.ClassicLogRenderer", "classic"),
+        ("kinto.core.logs.MozillaHekaRenderer", "json"),
+    ],
+)
+def test_a_renderer_has_kintos_names_as_well(text: str, renderer: str) -> None:
+    assert read(logging_renderer=text).logging_renderer == renderer
+
+
+def test_another_renderer_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"KINTO_LOGGING_RENDERER='xml' is not classic, json"):
+        read(logging_renderer="xml")
 
 
 @pytest.mark.parametrize("text", ["prod", "Stage-2", "7", "x" * 35])

@@ -1,13 +1,14 @@
 """What an operator asks of a load test."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
-
-from locust.util.timespan import parse_timespan
+from typing import Final, Self
 
 from infra.kinto_source import SourceError, authorization, checked_url
+
+_TIME: Final = re.compile(r"(?:(\d{1,4})h)?(?:(\d{1,4})m)?(?:(\d{1,6})s)?")
 
 
 class LoadError(Exception):
@@ -102,11 +103,9 @@ def _number(
 
 
 def _time_s(text: str) -> float:
-    try:
-        time_s = parse_timespan(text)
-    except ValueError:
-        time_s = 0
-    if not time_s:
+    parts = _TIME.fullmatch(text)
+    hours, minutes, seconds = (int(it or 0) for it in parts.groups()) if parts else (0, 0, 0)
+    if not (time_s := (hours * 60 + minutes) * 60 + seconds):
         raise LoadError(f"TIME={text!r} is no time such as 90s, 5m or 1h30m")
     return float(time_s)
 

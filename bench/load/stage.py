@@ -61,7 +61,7 @@ class Stage:
         self._members: tuple[str, ...] = ()
         self._inviting = threading.Lock()
         self._connections = urllib3.PoolManager(
-            timeout=_TIMEOUT, retries=_PATIENT, headers={"Authorization": self.organizer}
+            timeout=_TIMEOUT, headers={"Authorization": self.organizer}
         )
 
     def authorization(self) -> str:
@@ -77,7 +77,7 @@ class Stage:
         Raises:
             LoadError: it isn't, or can't be reached.
         """
-        status, body = self._ask("GET", "/")
+        status, body = self._ask("GET", "/", retries=False)
         try:
             hello = {"project_name", "http_api_version"} <= body.keys()
             settings, capabilities = body["settings"], body["capabilities"]
@@ -165,10 +165,18 @@ class Stage:
     def _below(self, path: str) -> str:
         return f"/buckets/{self.bucket}/{path}"
 
-    def _ask(self, method: str, path: str, body: JsonObject | None = None) -> tuple[int, Any]:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: JsonObject | None = None,
+        retries: urllib3.Retry | bool = _PATIENT,
+    ) -> tuple[int, Any]:
+        sent = {} if body is None else {"json": body}
         try:
-            sent = {} if body is None else {"json": body}
-            answer = self._connections.request(method, self.url + path, redirect=False, **sent)
+            answer = self._connections.request(
+                method, self.url + path, redirect=False, retries=retries, **sent
+            )
         except urllib3.exceptions.HTTPError as error:
             raise LoadError(
                 f"{self.url} can't be reached ({type(error).__name__}), at {method} {path}"

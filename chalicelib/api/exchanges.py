@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from chalicelib.api.addresses import Match, Needs
 from chalicelib.api.calls import Answer, Call
+from chalicelib.api.serves import Serves
 from chalicelib.auth.policies import ANONYMOUS, Authentication
 from chalicelib.protocol.messages import Request, Response
 
@@ -35,9 +36,27 @@ class Exchange:
     match: Match | None = None
     outcome: Stage | Response | None = None
 
+    @property
+    def asked_for(self) -> dict[str, str]:
+        """What traces tell of the request, once it leads somewhere."""
+        if self.match is None:
+            return {}
+        return {"method": self.request.method, "route": self.match.route.pattern}
+
     def call_of(self, call: Call) -> Call:
         """The call of this request, in the transaction of another one."""
         return call.of(self.request, self.user.user_id)
+
+    def facts(self, response: Response) -> dict[str, Any]:
+        """What the log tells of the resource, by Kinto's names, where the answer is about one."""
+        route = None if self.match is None else self.match.route
+        if route is None or route.kind is None:
+            return {}
+        facts: dict[str, Any] = {"collection_id": route.kind.name}
+        etag = response.headers.get("ETag")
+        if etag and route.serves is Serves.LIST and self.request.method in ("GET", "HEAD"):
+            facts["collection_timestamp"] = int(etag.strip('"'))
+        return facts
 
     def needs(self, call: Call) -> Needs:
         """What its endpoint reads first; nothing where it doesn't come so far."""

@@ -4,7 +4,6 @@ Rule: spec, "The service around the resources", sections 1, 5 and 6.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from chalicelib.api import cors
 from chalicelib.api.addresses import Route
@@ -18,6 +17,7 @@ from chalicelib.auth.policies import Policy, authenticate
 from chalicelib.protocol.errors import METHOD_NOT_ALLOWED, SERVICE_DEPRECATED, ProtocolError
 from chalicelib.protocol.messages import Response
 from chalicelib.settings import Settings
+from chalicelib.tracing import part
 
 
 class Pipeline:
@@ -78,7 +78,8 @@ class Pipeline:
         if response.status != METHOD_NOT_ALLOWED.status or (route and route.takes_all):
             serves = Serves.SERVER if route is None else route.serves
             headers |= exposed(serves, reads=exchange.request.method in ("GET", "HEAD"))
-        return replace(response, headers=headers | dict(response.headers))
+        headers |= response.headers
+        return Response(response.status, response.body, headers, response.says_null)
 
     def _admitted(self, exchange: Exchange) -> Stage | Response:
         """What is to be carried out; or the answer, where nothing is.
@@ -97,13 +98,15 @@ class Pipeline:
         endpoint = endpoint_of(found, request)
         asks_who = route.asks_who and request.method != cors.PREFLIGHT
         if asks_who and not exchange.is_known:
-            exchange.user = authenticate(request, self._policies, exchange.policies_ms)
+            with part("authentication"):
+                exchange.user = authenticate(request, self._policies, exchange.policies_ms)
         if route.serves is Serves.SERVER and not route.takes_all:
             # All others know only later who may do this.
             cors.require_allowed_origin(request.headers, self._settings)
 
         def stage(call: Call) -> Answer:
             call.unit.load(*route.needs(call, found.ids))
-            return endpoint(call, found.ids)
+            with part("endpoint", exchange.asked_for):
+                return endpoint(call, found.ids)
 
         return stage

@@ -15,8 +15,14 @@ from chalicelib.api.refusals import refusal, unavailable, unexpected
 from chalicelib.api.routes import LBHEARTBEAT, ROUTES
 from chalicelib.api.subscribers import Alteration, altered
 from chalicelib.auth.policies import Policy, PolicyUnavailableError
-from chalicelib.metrics import SILENT, Metrics
-from chalicelib.observability import log_request, log_stopped, log_unavailable, log_unexpected
+from chalicelib.metrics import SILENT, Metrics, Tally, times_of_request
+from chalicelib.observability import (
+    about,
+    log_request,
+    log_stopped,
+    log_unavailable,
+    log_unexpected,
+)
 from chalicelib.protocol.errors import SERVICE_DEPRECATED, ProtocolError
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.settings import Settings
@@ -24,6 +30,7 @@ from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import UnavailableError
 from chalicelib.storage.transactions import Storage, system_now_ms
 from chalicelib.storage.unit_of_work import UnitOfWork
+from chalicelib.tracing import Part, begin
 
 
 class Service:
@@ -71,6 +78,10 @@ class Service:
             request: as the gateway brought it.
             deadline: until when it must be answered.
         """
+        with about(request.id), begin("request", rid=request.id) as traced:
+            return self._respond(request, deadline, traced)
+
+    def _respond(self, request: Request, deadline: Deadline, traced: Part) -> Response:
         started = time.monotonic()
         now_ms = self._now_ms()
         exchange = Exchange(replace(request, base_url=self._base_url(request)))
@@ -80,18 +91,26 @@ class Service:
         else:
             response = self._answer(exchange, deadline)
         response = self._announcing(response, now_ms)
-        seconds = time.monotonic() - started
+        deadline.tally.unavailable += response.status == HTTPStatus.SERVICE_UNAVAILABLE
+        self._log(exchange, response, deadline.tally, time.monotonic() - started)
+        traced.annotate(**exchange.asked_for, status=response.status)
+        traced.answered(response.status)
+        return replace(response, body=None) if request.method == "HEAD" else response
+
+    def _log(self, exchange: Exchange, response: Response, tally: Tally, seconds: float) -> None:
+        policies_ms, listeners_ms = exchange.policies_ms, exchange.listeners_ms
+        times = times_of_request(seconds, policies_ms, listeners_ms, tally.calls_ms)
         log_request(
-            request,
+            exchange.request,
             response,
             user_id=exchange.user.user_id,
             seconds=seconds,
-            policies_ms=exchange.policies_ms,
-            listeners_ms=exchange.listeners_ms,
+            policies_ms=policies_ms,
+            listeners_ms=listeners_ms,
+            calls_ms=tally.calls_ms,
+            facts=exchange.facts(response),
+            members=self._metrics.members(tally, times),
         )
-        deadline.tally.unavailable += response.status == HTTPStatus.SERVICE_UNAVAILABLE
-        self._metrics.tell(deadline.tally, request_id=request.id)
-        return replace(response, body=None) if request.method == "HEAD" else response
 
     def _answer(self, exchange: Exchange, deadline: Deadline) -> Response:
         request = exchange.request

@@ -12,11 +12,12 @@ from typing import Any, Final
 from zlib import crc32
 
 from chalicelib.events.queues import MAX_BATCH_BYTES, MAX_DELAY_S, InGroup, Queue, Queues, to_text
-from chalicelib.metrics import SILENT, Metrics, Tally
-from chalicelib.observability import log_delivery, log_failed_listener
+from chalicelib.metrics import SILENT, Metrics, Tally, time_of_listener
+from chalicelib.observability import about, log_delivery, log_failed_listener
 from chalicelib.protocol.events import Event
 from chalicelib.settings import SettingsError
 from chalicelib.storage.transactions import system_now_ms
+from chalicelib.tracing import REMOTE, Part, begin
 
 MAX_EVENT_BYTES: Final = 900_000
 """Of an event in a message; a larger one is truncated."""
@@ -173,8 +174,13 @@ class Deliver:
         try:
             delivery = Delivery.from_message(json.loads(message))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            self._bury(_unreadable(message), f"unreadable: {type(error).__name__}")
+            self._queues.send(Queue.DEAD_LETTERS, [_unreadable(message)])
+            log_delivery("?", "?", f"unreadable: {type(error).__name__}", is_failure=True)
             return
+        with about(delivery.event.request_id):
+            self._handle(delivery, starts, spares=spares)
+
+    def _handle(self, delivery: Delivery, starts: int, *, spares: bool) -> None:
         now_ms = self._now_ms()
         if starts > MAX_STARTS:
             self._failed(delivery, DeliveryError("the function did not get to the end"))
@@ -192,7 +198,8 @@ class Deliver:
             if receiver is None:
                 # This function may not be deployed yet with what `changes` knows already.
                 raise DeliveryError("no listener has this name")
-            receiver(delivery.event)
+            with self._traced(delivery):
+                receiver(delivery.event)
         except DeliveryError as error:
             self._failed(delivery, error, started_ms)
         except SettingsError as error:
@@ -203,17 +210,22 @@ class Deliver:
             self._failed(delivery, DeliveryError(type(error).__name__), started_ms)
         else:
             self._spared_until_ms.pop(delivery.listener, None)
-            log_delivery(
-                delivery.listener,
-                delivery.event.id,
-                f"delivered, attempt {delivery.attempts + 1}",
-                seconds=(self._now_ms() - started_ms) / 1000,
-            )
+            seconds = (self._now_ms() - started_ms) / 1000
+            self._log(delivery, f"delivered, attempt {delivery.attempts + 1}", seconds)
+
+    def _traced(self, delivery: Delivery) -> Part:
+        return begin(
+            delivery.listener,
+            REMOTE,
+            rid=delivery.event.request_id,
+            listener=delivery.listener,
+            event_id=delivery.event.id,
+            attempt=delivery.attempts + 1,
+        )
 
     def _failed(
         self, delivery: Delivery, error: DeliveryError, started_ms: int | None = None
     ) -> None:
-        self._metrics.tell(Tally(failed_deliveries=1), listener=delivery.listener)
         now_ms = self._now_ms()
         seconds = None if started_ms is None else (now_ms - started_ms) / 1000
         since_ms = delivery.failing_since_ms or now_ms
@@ -231,13 +243,30 @@ class Deliver:
             str(error)[:1000],
         )
         if error.is_final or now_ms >= ends_ms:
-            self._bury(failed.to_message(), f"given up: {error}", seconds)
+            self._log(failed, f"given up: {error}", seconds, is_failure=True)
+            self._queues.send(Queue.DEAD_LETTERS, [failed.to_message()])
         else:
-            self._put_off(failed)
             outcome = f"attempt {failed.attempts} failed: {error}"
-            log_delivery(
-                failed.listener, failed.event.id, outcome, seconds=seconds, is_failure=True
-            )
+            self._log(failed, outcome, seconds, is_failure=True)
+            self._put_off(failed)
+
+    def _log(
+        self,
+        delivery: Delivery,
+        outcome: str,
+        seconds: float | None,
+        *,
+        is_failure: bool = False,
+    ) -> None:
+        times = None if seconds is None else time_of_listener(delivery.listener, seconds)
+        log_delivery(
+            delivery.listener,
+            delivery.event.id,
+            outcome,
+            seconds=seconds,
+            is_failure=is_failure,
+            members=self._metrics.members(Tally(failed_deliveries=int(is_failure)), times),
+        )
 
     def _delay_s(self, attempts: int, error: DeliveryError) -> float:
         """How long until the next attempt: longer after each, and not the same for all."""
@@ -249,12 +278,6 @@ class Deliver:
         left_s = ceil((delivery.not_before_ms - self._now_ms()) / 1000)
         delay_s = max(0, min(left_s, MAX_DELAY_S))
         self._queues.send(Queue.RETRIES, [delivery.to_message()], delay_s=delay_s)
-
-    def _bury(self, message: Any, why: str, seconds: float | None = None) -> None:
-        self._queues.send(Queue.DEAD_LETTERS, [message])
-        listener = message.get("listener", "?")
-        event_id = message.get("event", {}).get("event_id", "?")
-        log_delivery(listener, event_id, why, seconds=seconds, is_failure=True)
 
 
 def _unreadable(message: str) -> Any:

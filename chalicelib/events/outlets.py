@@ -25,6 +25,9 @@ WEBHOOK: Final = "webhook"
 SQS: Final = "sqs"
 EVENTBRIDGE: Final = "eventbridge"
 
+REQUEST_ID: Final = "X-Request-Id"
+"""The header of a webhook with the id of the request that led to it."""
+
 TIMEOUT_S: Final = 10.0
 """How long a webhook may take to answer."""
 
@@ -90,6 +93,8 @@ class Outlets:
             if problem := secrets_problem(secrets):
                 raise DeliveryError(problem)
             headers = signed_headers(event.id, body, secrets.split(), now_s=int(time.time()))
+            if event.request_id is not None:
+                headers[REQUEST_ID] = event.request_id
             answer = post(
                 url, headers, body, timeout_s=timeout_s, allows_loopback=self._allows_loopback
             )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from chalicelib.events.queues import MAX_DELAY_S, Queue, Queues, to_text
 from chalicelib.metrics import SILENT, Metrics
-from chalicelib.observability import log_done
+from chalicelib.observability import log_done, log_metrics
 from chalicelib.protocol.uris import parse_object_uri
 from chalicelib.storage.access import Row
 from chalicelib.storage.connection import Dynamo
@@ -50,7 +50,7 @@ class Purge:
         try:
             self._handle(from_message(json.loads(message)), deadline)
         finally:
-            self._metrics.tell(deadline.tally)
+            log_metrics(self._metrics.members(deadline.tally))
 
     def _handle(self, leftover: Leftover, deadline: Deadline) -> None:
         if isinstance(leftover, NeedlessRows):

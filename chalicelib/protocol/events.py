@@ -77,7 +77,7 @@ class Event:
 
     Attributes:
         id: the same for the same changes, whenever they are told of.
-        payload: Kinto's: that of the first operation.
+        payload: Kinto's: that of the first operation; and the id of its request.
         records: `{"new": …, "old": …}` of each object that was changed, or the objects that were
             read. Of a truncated payload, just their `id` and `last_modified`.
     """
@@ -99,6 +99,7 @@ class Event:
             "uri": str(first.address),
             "user_id": first.user_id,
             "resource_name": first.in_list.kind.name,
+            "request_id": first.request_id,
             **{f"{uri.kind.name}_id": uri.id for uri in named},
         }
         told = [first.request_id, first.action, str(first.address)]
@@ -129,6 +130,11 @@ class Event:
         objects = (*named, *self.read_records[:MAX_NAMED_READS])
         records = ({name: one[name] for name in ("id", "last_modified")} for one in objects)
         return replace(self, payload={**self.payload, "truncated": True}, records=tuple(records))
+
+    @property
+    def request_id(self) -> str | None:
+        """Of the request that led to it; None in messages of versions that didn't tell."""
+        return self.payload.get("request_id")
 
     @property
     def impacted_records(self) -> tuple[JsonObject, ...]:

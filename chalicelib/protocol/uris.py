@@ -4,11 +4,33 @@ A request asks for the same parts of an address again and again, and many reques
 the same list: the addresses of lists are shared, and what is asked of them is made once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar
 
 from chalicelib.protocol.kinds import Kind, children
+
+T = TypeVar("T")
+
+
+class _once(Generic[T]):  # noqa: N801 - it is used like `property`
+    """A property that is made once for each object.
+
+    `functools.cached_property` has a lock for all objects together up to Python 3.11, and two
+    properties that need each other may wait for each other there.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, of: Any, _owner: type) -> T:
+        made: T = of.__dict__.setdefault(self._name, self._make(of))
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +92,17 @@ class ListUri:
     kind: Kind
     ids: tuple[str, ...]
 
-    @cached_property
+    @_once
     def parent(self) -> ObjectUri | None:
         """The object that holds the list; None for the list of buckets."""
         return None if self.kind.parent is None else ObjectUri(self.kind.parent, self.ids)
 
-    @cached_property
+    @_once
     def ancestors(self) -> tuple[ObjectUri, ...]:
         """What holds it, from the bucket down."""
         return () if self.parent is None else (*self.parent.ancestors, self.parent)
 
-    @cached_property
+    @_once
     def is_possible(self) -> bool:
         """Whether all its ids are such that a list can be there."""
         return self.parent is None or self.parent.is_possible
@@ -89,7 +111,7 @@ class ListUri:
         """The address of the object with this id."""
         return ObjectUri(self.kind, (*self.ids, id))
 
-    @cached_property
+    @_once
     def _path(self) -> str:
         return f"{self.parent or ''}/{self.kind.plural}"
 

@@ -227,6 +227,17 @@ class StagedClock:
             }
         }
 
+    @property
+    def is_refused_after_any(self) -> bool:
+        """Whether any other write in the list that comes first has this one refused.
+
+        It has where the timestamp must be as read ("T as loaded"), and where it is that one, and
+        not this host's clock, which gives the next.
+        """
+        if self.is_held or self.kept is not None:
+            return True
+        return self.loaded is not None and self.first == self.loaded.timestamp + 1
+
     def _condition(self) -> Condition:
         if self.loaded is None:
             return Path("parent").does_not_exist()

@@ -3,9 +3,11 @@
 A transaction that got no answer must be sent again as the same, whatever refuses it.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 from botocore.exceptions import ClientError
@@ -243,7 +245,7 @@ class Dynamo:
         while True:
             deadline.check(may_repeat=not is_open)
             try:
-                answer = self._write("TransactWriteItems", arguments)
+                answer = self._call("TransactWriteItems", arguments, deadline)
                 return _add_sizes(answer, deadline.tally)
             except NoAnswerError as error:
                 refusal: Exception = error
@@ -298,7 +300,7 @@ class Dynamo:
         try:
             deadline.check()
             if not reads_only:
-                self._write("PutItem", {"TableName": table, "Item": raw})
+                self._call("PutItem", {"TableName": table, "Item": raw}, deadline)
             answer = self._read("BatchGetItem", {"RequestItems": asked}, deadline)
         except (StorageError, ClientError) as error:
             log_failed_table(table, error)
@@ -318,7 +320,8 @@ class Dynamo:
             return [call(argument) for argument in arguments]
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_PARALLEL_CALLS, thread_name_prefix="dynamodb")
-        others = [self._threads.submit(call, argument) for argument in arguments[1:]]
+        # With what is known of the request, which their lines of the log tell as well.
+        others = [self._threads.submit(copy_context().run, call, it) for it in arguments[1:]]
         return [call(arguments[0]), *(other.result() for other in others)]
 
     def _read(
@@ -327,12 +330,17 @@ class Dynamo:
         for _attempt in range(READ_ATTEMPTS):
             deadline.check()
             try:
-                with translated_failures():
-                    return self._connection.dispatch(operation, arguments)
+                return self._call(operation, arguments, deadline)
             except (ThrottledError, NoAnswerError) as error:
                 deadline.wait(error)
         raise UnavailableError(may_repeat=True) from deadline.because
 
-    def _write(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        with translated_failures():
-            return self._connection.dispatch(operation, arguments)
+    def _call(
+        self, operation: str, arguments: dict[str, Any], deadline: Deadline
+    ) -> dict[str, Any]:
+        began = time.perf_counter()
+        try:
+            with translated_failures():
+                return self._connection.dispatch(operation, arguments)
+        finally:
+            deadline.tally.add_call(operation, (time.perf_counter() - began) * 1000)

@@ -17,8 +17,23 @@ ANSWER_S: Final = 0.3
 ATTEMPT_S: Final = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + ANSWER_S
 """What a call may take, and the answer after it: with less left, none is begun."""
 
-_FIRST_PAUSE_S: Final = 0.02
-_LONGEST_PAUSE_S: Final = 0.6
+_FIRST_PAUSE_S: Final = 0.03
+"""About what a transaction takes: whoever collides with one comes back when that is done."""
+
+_EARLY_PAUSE_S: Final = 2.0
+_LATE_PAUSE_S: Final = 0.2
+_SHORTENED: Final = 0.8
+
+
+def longest_pause_s(attempts: int) -> float:
+    """The seconds that a pause may take, where so many were made before it.
+
+    They double at first, as nobody knows how many others there are. After some 0.6 s they get
+    shorter again, so that those who have waited longest come next: were pauses to grow on, each
+    newcomer would be faster than the ones before it.
+    """
+    growing = _FIRST_PAUSE_S * 2.0 ** min(attempts, 10)
+    return min(growing, max(_LATE_PAUSE_S, _EARLY_PAUSE_S * _SHORTENED**attempts))
 
 
 @dataclass(slots=True)
@@ -54,7 +69,7 @@ class Deadline:
             raise UnavailableError(may_repeat=may_repeat) from self.because
 
     def wait(self, because: Exception | None = None, *, may_repeat: bool = True) -> None:
-        """Pause before another attempt: longer each time, and nobody as long as the other.
+        """Pause before another attempt, nobody as long as the other.
 
         Args:
             because: what makes another attempt necessary.
@@ -63,7 +78,7 @@ class Deadline:
         Raises:
             UnavailableError: there is no time for another attempt.
         """
-        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.attempts, 10))
+        longest = longest_pause_s(self.attempts)
         self.attempts += 1
         self.because = because
         self.tally.conflict_retries += isinstance(because, ConflictError)

@@ -30,17 +30,20 @@ class Storage:
 
         Args:
             work: reads and stages; called again, with a new unit, where another request was first.
+                What the unit before has read and may still be so is not read again.
             deadline: of the request.
 
         Raises:
             UnavailableError: other requests were first until the time was over.
             ProtocolError: what `work` raises; nothing is written then.
         """
+        read: UnitOfWork | None = None
         while True:
-            unit = UnitOfWork(self._dynamo, deadline, self._now_ms)
+            unit = UnitOfWork(self._dynamo, deadline, self._now_ms, read)
             try:
                 result = work(unit)
                 unit.commit()
                 return result
             except ConflictError as conflict:
+                read = unit if unit.may_hold_after(conflict) else None
                 deadline.wait(conflict)

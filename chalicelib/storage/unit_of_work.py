@@ -44,17 +44,29 @@ PROBE: Final = "#heartbeat"
 class UnitOfWork(Staging):
     """What one attempt to carry out a request has read, and will write."""
 
-    def __init__(self, dynamo: Dynamo, deadline: Deadline, now_ms: Callable[[], int]) -> None:
-        """Begin with nothing read and nothing staged.
+    def __init__(
+        self,
+        dynamo: Dynamo,
+        deadline: Deadline,
+        now_ms: Callable[[], int],
+        read: "UnitOfWork | None" = None,
+    ) -> None:
+        """Begin with nothing staged.
 
         Args:
             dynamo: the tables.
             deadline: of the request.
             now_ms: this host's clock, in ms since the epoch.
+            read: the attempt before, if what it has read is to do for this one.
         """
         super().__init__(now_ms)
         self._dynamo = dynamo
         self._deadline = deadline
+        if read is not None:
+            self._items |= read._items
+            self._clocks |= {
+                key: StagedClock.of(key, clock.loaded) for key, clock in read._clocks.items()
+            }
 
     # Reading
 
@@ -290,6 +302,16 @@ class UnitOfWork(Staging):
                 commit.carry_out()
         for do in self._afterwards:
             do()
+
+    def may_hold_after(self, conflict: ConflictError) -> bool:
+        """Whether what was read will do for another attempt.
+
+        A collision tells of no change, and leaves nothing behind. So the same reads, committed
+        later, are those of a request that took longer on its way, and the commit's conditions are
+        there for that. They would fail where nothing may have come in between.
+        """
+        clocks = [clock for clock in self._clocks.values() if clock.is_touched]
+        return not (conflict.by_condition or any(clock.is_refused_after_any for clock in clocks))
 
 
 def _call(function: Callable[[], T]) -> T:

@@ -198,6 +198,7 @@ def payload(
         "timestamp": timestamp,
         "uri": path,
         "user_id": None if user is None else user_id(plain, user),
+        "request_id": f"request of {user}",  # Kinto's has none
         **ids,
     }
 
@@ -212,6 +213,7 @@ def test_the_tests_own_payload_is_that_of_the_spec(plain: Client) -> None:
         "timestamp": 5,
         "uri": "/buckets/blog/collections/posts",
         "user_id": alice,
+        "request_id": "request of alice",
         "bucket_id": "blog",
         "collection_id": "posts",
     }
@@ -221,6 +223,7 @@ def test_the_tests_own_payload_is_that_of_the_spec(plain: Client) -> None:
         "timestamp": 7,
         "uri": "/buckets/blog/groups",
         "user_id": None,
+        "request_id": "request of None",
         "bucket_id": "blog",
     }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,12 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.request import urlopen
 
 import pytest
 
+from bench.load.options import LoadError, Options
 from bench.load.replica import Replica, WrongAnswerError
-from tests.infra.local_process import ROOT, LocalProcess, served
+from bench.load.stage import Stage
+from tests.infra.local_process import ROOT
 
 KINDS = (
     "batch of 25",
@@ -72,34 +76,47 @@ def loaded(folder: Path, url: str, **options: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, emulator_url: str) -> Iterator[LocalProcess]:
-    """The local server, with all buckets to be seen."""
-    settings = {
-        "FIRST_PATH": str(ROOT),
-        "AWS_ENDPOINT_URL": emulator_url,
-        "KINTO_STAGE": "load",
-        "KINTO_EXPERIMENTAL_COLLECTION_SCHEMA_VALIDATION": "true",
-        "KINTO_BUCKET_READ_PRINCIPALS": "system.Everyone",
-    }
-    with served(tmp_path_factory.mktemp("service"), **ACCOUNT, **settings) as process:
-        yield process
+def url(tmp_path_factory: pytest.TempPathFactory, emulator_url: str) -> Iterator[str]:
+    """The root of a local server, with all buckets to be seen. Its log is read, and left."""
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "infra.serve"],
+        cwd=tmp_path_factory.mktemp("service"),
+        env={
+            **{name: it for name, it in os.environ.items() if not name.startswith("AWS_")},
+            **ACCOUNT,
+            "AWS_ENDPOINT_URL": emulator_url,
+            "KINTO_STAGE": "load",
+            "KINTO_EXPERIMENTAL_COLLECTION_SCHEMA_VALIDATION": "true",
+            "KINTO_BUCKET_READ_PRINCIPALS": "system.Everyone",
+            "PORT": "0",
+            "PYTHONPATH": str(ROOT),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline().strip()
+        reading = threading.Thread(target=process.stdout.read)
+        reading.start()
+        yield first.removeprefix("Serving on ")
+        process.terminate()
+        reading.join()
 
 
-def buckets_of(service: LocalProcess) -> Any:
-    return json.loads(service.ask("GET", "/v1/buckets")[1])["data"]
+def buckets_at(url: str) -> Any:
+    with urlopen(f"{url}buckets", timeout=30) as answer:  # noqa: S310 - ours
+        return json.load(answer)["data"]
 
 
 @pytest.mark.emulator
-def test_users_live_a_day_and_leave_nothing(tmp_path: Path, service: LocalProcess) -> None:
-    url = f"http://127.0.0.1:{service.port}/"
-
+def test_users_live_a_day_and_leave_nothing(tmp_path: Path, url: str) -> None:
     status, output, errors = loaded(tmp_path, url, USERS="2", DAYS="1", SHARED="0.3")
 
     assert (status, errors) == (0, ""), output
     counted = {line[:40].strip() for line in output.splitlines()}
     assert {kind for kind in KINDS if not any(it.startswith(kind) for it in counted)} == set()
     assert "failures:" not in output
-    assert buckets_of(service) == []
+    assert buckets_at(url) == []
     [report] = (tmp_path / ".local" / "load").iterdir()
     assert {file.name for file in report.iterdir()} == {
         "failures.txt",
@@ -110,19 +127,17 @@ def test_users_live_a_day_and_leave_nothing(tmp_path: Path, service: LocalProces
 
 @pytest.mark.emulator
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_that_is_ended_leaves_nothing(
-    tmp_path: Path, service: LocalProcess, number: signal.Signals
-) -> None:
-    process = started(tmp_path, f"http://127.0.0.1:{service.port}/v1", USERS="1")
+def test_one_that_is_ended_leaves_nothing(tmp_path: Path, url: str, number: signal.Signals) -> None:
+    process = started(tmp_path, url, USERS="1")
     assert process.stdout is not None
     first = process.stdout.readline()
-    assert [it["id"] for it in buckets_of(service)] == [first.split("/")[-1].strip()]
+    assert [it["id"] for it in buckets_at(url)] == [first.split("/")[-1].strip()]
 
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (0, ""), output
-    assert buckets_of(service) == []
+    assert buckets_at(url) == []
 
 
 # Others
@@ -131,7 +146,7 @@ def test_one_that_is_ended_leaves_nothing(
 class Stub(BaseHTTPRequestHandler):
     """A service that says hello, takes the organizer's first batch, and then fails."""
 
-    hello: Any = {
+    hello: ClassVar[Any] = {
         "project_name": "kinto",
         "http_api_version": "1.4",
         "settings": {"batch_max_requests": 25},
@@ -200,12 +215,45 @@ def test_failures_are_named_and_fail_it(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_takes_no_load_is_refused_in_a_line(tmp_path: Path, hello: Any, line: str) -> None:
-    with stub(hello=hello) as url:
+def test_what_takes_no_load_is_refused(hello: Any, line: str) -> None:
+    with stub(hello=hello) as url, pytest.raises(LoadError) as error:
+        Stage(url, None).check()
+
+    assert str(error.value) == f"{url} {line}"
+
+
+def test_a_refusal_is_one_line(tmp_path: Path) -> None:
+    with stub(hello={"title": "another service"}) as url:
         told = loaded(tmp_path, url)
 
-    assert told == (1, "", f"kinto-serverless: {url} {line}\n")
+    line = f"{url} is no Kinto: it answers 200, without Kinto's hello"
+    assert told == (1, "", f"kinto-serverless: {line}\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_there_is_told(tmp_path: Path) -> None:
+    with stub() as url:
+        pass
+
+    status, output, errors = loaded(tmp_path, url)
+
+    assert (status, output) == (1, "")
+    assert errors == f"kinto-serverless: {url} can't be reached (NewConnectionError), at GET /\n"
+
+
+URL = "https://kinto.example.org/v1"
+
+
+@pytest.mark.parametrize("given", ["https://kinto.example.org", f"{URL}", f"{URL}/"])
+def test_the_version_need_not_be_in_the_url(given: str) -> None:
+    assert Options.from_environment({"URL": given}).url == URL
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("5m", 300), ("1h30m", 5400), ("2h", 7200)]
+)
+def test_a_time_has_units(text: str, seconds: float) -> None:
+    assert Options.from_environment({"URL": URL, "TIME": text}).time_s == seconds
 
 
 @pytest.mark.parametrize(
@@ -215,17 +263,13 @@ def test_what_takes_no_load_is_refused_in_a_line(tmp_path: Path, hello: Any, lin
         ({"USERS": "many"}, "USERS='many' is no whole number from 1"),
         ({"SHARED": "2"}, "SHARED='2' is no number from 0 to 1"),
         ({"TIME": "long"}, "TIME='long' is no time such as 90s, 5m or 1h30m"),
+        ({"HEADLESS": "yes"}, "HEADLESS='yes' is neither 1 nor 0"),
         ({"KINTO_LOAD_AUTH": "nobody"}, "KINTO_LOAD_AUTH is neither user:password nor a whole"),
     ],
 )
-def test_an_option_that_cannot_be_read_is_named(
-    tmp_path: Path, options: dict[str, str], line: str
-) -> None:
-    status, output, errors = loaded(tmp_path, "http://127.0.0.1:9/v1", **options)
-
-    assert (status, output) == (1, "")
-    assert errors.startswith(f"kinto-serverless: {line}")
-    assert errors.count("\n") == 1
+def test_an_option_that_cannot_be_read_is_named(options: dict[str, str], line: str) -> None:
+    with pytest.raises(LoadError, match=re.escape(line)):
+        Options.from_environment({"URL": URL, **options})
 
 
 # What a user notices

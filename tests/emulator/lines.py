@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from chalicelib.storage import connection as storage_connection
+from chalicelib.storage import client as storage_client
 from tests.doubles import Client
 from tests.emulator.hosts import REQUEST_S, Connections, Hosts
 from tests.emulator.proxy import Fate, proxy
@@ -40,7 +40,7 @@ class Line:
             proxy(self._hosts.url, self._decide, self._notify) as url,
             pytest.MonkeyPatch.context() as patch,
         ):
-            patch.setattr(storage_connection, "READ_TIMEOUT_S", READ_TIMEOUT_S)
+            patch.setattr(storage_client, "READ_TIMEOUT_S", READ_TIMEOUT_S)
             connections = Connections(url)
             behind = Hosts(connections, self._hosts.stage)
             try:

@@ -149,6 +149,7 @@ def test_a_webhook_gets_the_event_signed(site: Site) -> None:
         "content-type": "application/json",
         "user-agent": "kinto-serverless",
         "webhook-id": EVENT.id,
+        "x-request-id": EVENT.request_id,
     }
     assert site.verified(NEW) == EVENT.to_json()
     assert site.verified(OTHER) is None
@@ -432,6 +433,7 @@ def test_events_go_to_the_queue_of_the_stage(sqs: Any, action: str) -> None:
     assert told.keys() == {
         "event_id",
         *("timestamp", "action", "uri", "user_id", "resource_name"),  # Kinto's
+        "request_id",
         *("bucket_id", "collection_id", "record_id"),
         "impacted_records" if action == CREATE else "read_records",
     }

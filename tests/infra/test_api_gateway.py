@@ -114,6 +114,19 @@ def test_an_api_gets_its_answers_its_log_and_its_limits(deployed: Deployed) -> N
     assert DEPLOYED in told
 
 
+def test_an_api_is_traced_where_the_configuration_says_so_and_no_longer(
+    deployed: Deployed,
+) -> None:
+    deployed.apply()
+    traced = Gateway.of_stage({"stages": {STAGE: {"xray": True}}}, STAGE)
+
+    assert deployed.apply(traced) == [f"gateway stage {STAGE}: /tracingEnabled"]
+    assert deployed.stage()["tracingEnabled"]
+
+    assert deployed.apply() == [f"gateway stage {STAGE}: /tracingEnabled"]
+    assert not deployed.stage()["tracingEnabled"]
+
+
 def test_what_is_as_it_should_be_is_left_alone(deployed: Deployed) -> None:
     deployed.apply()
     deployment = deployed.stage()["deploymentId"]
@@ -369,6 +382,16 @@ def test_a_package_has_the_log_and_the_limits_at_its_one_stage() -> None:
         }
     ]
     assert "StageName" not in resources["AWS::ApiGateway::Deployment"]  # SAM's own, unlimited
+
+
+@pytest.mark.parametrize("is_traced", [True, False])
+def test_a_package_says_whether_its_stage_is_traced(is_traced: bool) -> None:
+    gateway = replace(GATEWAY, is_traced=is_traced)
+
+    of_terraform = terraform_additions(gateway, STAGE)["resource"]["aws_api_gateway_stage"]
+
+    assert translated(gateway)["AWS::ApiGateway::Stage"]["TracingEnabled"] is is_traced
+    assert of_terraform["rest_api"]["xray_tracing_enabled"] is is_traced
 
 
 def test_a_packaged_domain_leads_to_the_stage_once_it_is_there() -> None:

@@ -1,6 +1,7 @@
 """What Chalice goes on from, as it is found on AWS."""
 
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -8,9 +9,12 @@ from chalice.config import DeployedResources
 from chalice.deploy import models
 from chalice.deploy.planner import PlanStage, RemoteState
 from chalice.deploy.sweeper import ResourceSweeper
+from moto.awslambda.models import lambda_backends
+from moto.core import DEFAULT_ACCOUNT_ID
 
 from infra.chalice_state import Resource
 from infra.stages import StageError
+from tests.doubles import REGION
 from tests.infra.chalice_stage import HANDLER, NAME, ChaliceStage, chalice_stage
 
 
@@ -119,6 +123,28 @@ def test_a_brake_that_deploying_releases_is_told(there: ChaliceStage) -> None:
     assert released == [f"releases the reserved concurrency 0 of {HANDLER}-deliver"]
     assert kept == []
     assert set_ == [f"sets the reserved concurrency of {HANDLER}-deliver to 5"]
+
+
+def test_functions_that_are_not_to_be_traced_any_more_are_not(there: ChaliceStage) -> None:
+    for name in ("deliver", "retry"):  # moto lets nobody change it later
+        function = there.stage.functions[name]
+        kept = lambda_backends[DEFAULT_ACCOUNT_ID][REGION].get_function(function)
+        kept.tracing_config = {"Mode": "Active"}
+    there.stage.own["lambda_functions"]["retry"]["xray"] = True
+    asked: list[Any] = []
+
+    def take(params: Any, **_: Any) -> None:
+        asked.append(params)
+
+    event = "provide-client-params.lambda.UpdateFunctionConfiguration"
+    there.functions.meta.events.register(event, take)
+    told = [*there.deployed.stop_tracing()]
+    there.functions.meta.events.unregister(event, take)
+
+    assert told == [f"{HANDLER}-deliver is traced no more"]
+    assert asked == [
+        {"FunctionName": f"{HANDLER}-deliver", "TracingConfig": {"Mode": "PassThrough"}}
+    ]
 
 
 DOMAIN = "kinto.example"

@@ -228,7 +228,10 @@ def by_lambda(function: str) -> set[Right]:
     name = Stage.read(STAGE).functions[function]
     log = arn("logs", f"log-group:/aws/lambda/{name}:log-stream:2023/11/14/[$LATEST]1")
     writes = {Right(f"logs:{action}", log) for action in ("CreateLogStream", "PutLogEvents")}
-    return writes | polled_for(function)
+    # Of X-Ray there is nothing narrower. Rule: Lambda Developer Guide,
+    # "Visualize Lambda function invocations using AWS X-Ray".
+    traces = {Right(f"xray:{each}", "*") for each in ("PutTelemetryRecords", "PutTraceSegments")}
+    return writes | traces | polled_for(function)
 
 
 def polled_for(function: str) -> set[Right]:

@@ -29,6 +29,7 @@ KNOWN_BY = {
     "secretsmanager": ("secretsmanager",),
     "sqs": ("sqs",),
     "ssm": ("ssm",),
+    "xray": ("xray",),
 }
 """The APIs whose operations are called as the actions of a service."""
 
@@ -96,7 +97,8 @@ def test_a_policy_names_actions_that_there_are(function: str, known_actions: set
 @each_stage
 @each_policy
 def test_a_policy_is_about_its_stage_alone(function: str, stage: str) -> None:
-    resources = {right.resource for right in granted(policy_of(function, stage))}
+    rights = granted(policy_of(function, stage))
+    resources = {right.resource for right in rights if not right.action.startswith("xray:")}
 
     assert [it for it in resources if not re.fullmatch(NARROW.format(stage=stage), it)] == []
 

@@ -114,6 +114,7 @@ def test_of_an_object_the_payload_names_it_and_its_parents(
         "action": action,
         "uri": f"{list_uri}/{uri.id}",
         "user_id": ALICE,
+        "request_id": "r1",
         **names,
     }
 
@@ -131,6 +132,7 @@ def test_of_a_list_the_payload_names_what_is_above_it_only(
         "action": action,
         "uri": list_uri,
         "user_id": ALICE,
+        "request_id": "r1",
         **above,
     }
 
@@ -152,6 +154,13 @@ def test_an_event_knows_the_list_that_it_was_in(
     assert Event.of([one]).in_list == one.in_list == uri.list
 
 
+def test_a_message_of_a_version_that_did_not_tell_the_request_is_read() -> None:
+    told = Event.of([operation(RECORDS.object(ONE))]).to_json()
+    del told["request_id"]
+
+    assert Event.from_json(told).request_id is None
+
+
 def test_the_message_is_the_payload_with_the_id_and_what_was_changed() -> None:
     event = Event.of([operation(RECORDS.object(ONE), CREATE, title="Tea")])
 
@@ -161,6 +170,7 @@ def test_the_message_is_the_payload_with_the_id_and_what_was_changed() -> None:
         "action": "create",
         "uri": f"/buckets/blog/collections/posts/records/{ONE}",
         "user_id": ALICE,
+        "request_id": "r1",
         "resource_name": "record",
         "bucket_id": "blog",
         "collection_id": "posts",

@@ -6,11 +6,23 @@ from typing import Any
 import pytest
 
 from chalicelib.protocol.errors import MISSING_RESOURCE, ProtocolError
+from chalicelib.protocol.stored import StoredObject
 from chalicelib.storage.deadlines import ATTEMPT_S
 from chalicelib.storage.failures import ConflictError, UnavailableError
+from chalicelib.storage.staging import Origin
 from chalicelib.storage.transactions import system_now_ms
 from chalicelib.storage.unit_of_work import UnitOfWork
-from tests.storage.stand_ins import RECORDS, TRANSACT, Requests, Wire, cancelled, record
+from tests.storage.stand_ins import (
+    POSTS,
+    RECORDS,
+    TRANSACT,
+    MissingError,
+    Requests,
+    Wire,
+    cancelled,
+    load,
+    record,
+)
 
 
 def test_a_request_is_run_again_where_another_was_first(
@@ -37,9 +49,12 @@ def test_a_request_is_run_again_where_another_was_first(
 
 def test_a_request_that_collides_is_run_again(wire: Wire, requests: Requests) -> None:
     requests.make_posts()
+    requests.now.now_ms += 1000
     refusals = iter([cancelled("None", "TransactionConflict")] * 3)
+    operations: list[str] = []
 
     def collide(_number: int, operation: str, _arguments: dict[str, Any]) -> None:
+        operations.append(operation)
         if operation == TRANSACT and (refusal := next(refusals, None)):
             raise refusal
 
@@ -47,7 +62,83 @@ def test_a_request_that_collides_is_run_again(wire: Wire, requests: Requests) ->
 
     stored = requests.put(record(1))
 
+    assert operations == ["BatchGetItem", *[TRANSACT] * 4]  # a collision tells of no change
     assert requests.get(record(1)) == stored
+
+
+@pytest.mark.parametrize("hold", [True, False], ids=["T as loaded", "the list's time"])
+def test_a_request_that_any_other_would_have_refused_reads_anew_after_a_collision(
+    wire: Wire, requests: Requests, *, hold: bool
+) -> None:
+    requests.make_posts()
+    requests.put(record(1))
+    requests.now.now_ms += 1000 if hold else -1000  # a host that is behind takes the list's time
+    operations: list[str] = []
+
+    def collide(_number: int, operation: str, _arguments: dict[str, Any]) -> None:
+        operations.append(operation)
+        if operations.count(TRANSACT) == 1 and operation == TRANSACT:
+            raise cancelled("None", "TransactionConflict")
+
+    def work(unit: UnitOfWork) -> None:
+        load(unit, record(2))
+        if hold:
+            unit.hold(RECORDS)
+        unit.put(record(2), {}, {}, origin=Origin())
+
+    wire.before = collide
+
+    requests.run(work)
+
+    assert operations == ["BatchGetItem", TRANSACT] * 2
+
+
+def test_what_has_changed_since_a_collision_is_found_by_the_next_attempt(
+    wire: Wire, requests: Requests, rival: Requests
+) -> None:
+    requests.make_posts()
+    requests.put(record(1), {"by": "nobody"})
+    attempts: list[dict[str, Any]] = []
+
+    def collide(_number: int, operation: str, arguments: dict[str, Any]) -> None:
+        if operation == TRANSACT:
+            attempts.append(arguments)
+            if len(attempts) == 1:
+                rival.put(record(1), {"by": "rival"})
+                raise cancelled("TransactionConflict", "None")
+
+    def work(unit: UnitOfWork) -> Any:
+        load(unit, record(1))
+        found = unit.find(record(1))
+        assert isinstance(found, StoredObject)
+        return unit.put(record(1), {"after": found.data["by"]}, {}, origin=Origin())
+
+    wire.before = collide
+    requests.now.now_ms += 1000
+
+    stored = requests.run(work)
+
+    assert len(attempts) == 3  # a collision, a condition, and then by what is there
+    assert stored.data["after"] == "rival"
+
+
+def test_nothing_is_written_below_what_was_deleted_since_a_collision(
+    wire: Wire, requests: Requests, rival: Requests
+) -> None:
+    requests.make_posts()
+    collisions = iter([True])
+
+    def collide(_number: int, operation: str, _arguments: dict[str, Any]) -> None:
+        if operation == TRANSACT and next(collisions, False):
+            rival.delete(POSTS)
+            raise cancelled("TransactionConflict", "None")
+
+    wire.before = collide
+
+    with pytest.raises(MissingError):
+        requests.put(record(1))
+
+    assert wire.stored(record(1)) is None
 
 
 def test_a_request_for_which_others_are_always_first_is_unavailable(
