@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.wfile.write(self.memory.answer(self.headers, body))
+        self.wfile.write(self.memory.answer(dict(self.headers.items()), body))
 
 
 @contextmanager

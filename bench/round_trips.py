@@ -32,7 +32,7 @@ TEMPLATE = Path(__file__).with_name("round_trips.template.md")
 SMALL, MEDIUM, LARGE = SIZES = (100, 10_000, 100_000)
 BODY_BYTES: Final = 1_000
 LIMIT_S: Final = 3.0
-"""After so long, no operation is run once more: a Query of the largest list takes that long."""
+"""After so long, no operation is run once more: a Query of the largest list takes some seconds."""
 
 TIMES: Final = 10
 """The model is checked by delays so much longer: what the emulator takes itself weighs less."""

@@ -399,7 +399,6 @@ def summarize(
     return {
         "agent": hide(agent) if agent is not None else None,
         "authn_type": authn_type or None,
-        **_batch_size(request, response),
         "code": response.status,
         **(facts or {}),
         "errno": response.parsed.get("errno") if response.status >= 400 else None,
@@ -412,14 +411,6 @@ def summarize(
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "uid": uid or None,
     }
-
-
-def _batch_size(request: Request, response: Response) -> dict[str, int]:
-    """How many requests a batch had, where this is the answer to one."""
-    if not request.path.endswith("/batch"):
-        return {}
-    answers = response.parsed.get("responses")
-    return {"batch_size": len(answers)} if isinstance(answers, list) else {}
 
 
 def render(summary: Mapping[str, Any], *, in_colour: bool) -> str:

@@ -72,7 +72,8 @@ class _Batch:
             statuses.append(response.status)
         call.unit.afterwards(lambda: _log(now, statuses))
         if not later:
-            return Response(200, JsonText(f'{{"responses":[{",".join(answers)}]}}'))
+            body = JsonText(f'{{"responses":[{",".join(answers)}]}}')
+            return Response(200, body, facts={"batch_size": len(answers)})
         return Unfinished(partial(_stopped, call), _Batch(later, answers, size).go_on)
 
 

@@ -48,11 +48,12 @@ class Exchange:
         return call.of(self.request, self.user.user_id)
 
     def facts(self, response: Response) -> dict[str, Any]:
-        """What the log tells of the resource, by Kinto's names, where the answer is about one."""
+        """What the log tells of the answer and of its resource, by Kinto's names."""
         route = None if self.match is None else self.match.route
+        facts: dict[str, Any] = {**response.facts}
         if route is None or route.kind is None:
-            return {}
-        facts: dict[str, Any] = {"collection_id": route.kind.name}
+            return facts
+        facts["collection_id"] = route.kind.name
         etag = response.headers.get("ETag")
         if etag and route.serves is Serves.LIST and self.request.method in ("GET", "HEAD"):
             facts["collection_timestamp"] = int(etag.strip('"'))

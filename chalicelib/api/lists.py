@@ -51,7 +51,8 @@ def get_list(call: Call, uri: ListUri) -> Response:
         headers["Next-Page"] = pages.url_of(Token(page.next, first_timestamp))
     headers |= TO_IS_DEPRECATED if query.uses_to else {}
     entries = ",".join(_entry(entry, query) for entry in page.entries)
-    return Response(200, JsonText(f'{{"data":[{entries}]}}'), headers)
+    facts = {"nb_records": len(page.entries), "limit": query.limit}
+    return Response(200, JsonText(f'{{"data":[{entries}]}}'), headers, facts=facts)
 
 
 def _entry(entry: StoredObject | Tombstone, query: ListQuery) -> str:

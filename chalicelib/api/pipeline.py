@@ -79,7 +79,7 @@ class Pipeline:
             serves = Serves.SERVER if route is None else route.serves
             headers |= exposed(serves, reads=exchange.request.method in ("GET", "HEAD"))
         headers |= response.headers
-        return Response(response.status, response.body, headers, response.says_null)
+        return Response(response.status, response.body, headers, response.says_null, response.facts)
 
     def _admitted(self, exchange: Exchange) -> Stage | Response:
         """What is to be carried out; or the answer, where nothing is.

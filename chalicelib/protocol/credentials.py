@@ -15,6 +15,8 @@ from chalicelib.protocol.messages import Request
 HIDDEN = "***"
 """What stands in the place of a credential."""
 
+_UNESCAPED = re.compile("[A-Za-z0-9]+")
+
 _SHORT = 4
 """Credentials below this length occur in any text; they are hidden where they stand alone."""
 
@@ -75,18 +77,31 @@ def without(secrets: Iterable[str], text: str) -> str:
 
 
 def _hiding(secrets: Iterable[str]) -> Callable[[str], str]:
-    spellings = {spelling for secret in secrets for spelling in _spellings(secret)} - {""}
-    if not spellings:
-        return lambda text: text
-    longest_first = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+    sought = {secret for secret in secrets if secret}
+    signs = {_sign_of(secret) for secret in sought}
 
     def hide(text: str) -> str:
-        for spelling in longest_first:
-            if spelling in text:
-                text = _replaced(spelling, text)
+        for sign in signs:
+            if sign in text:
+                return _hidden(sought, text)
         return text
 
     return hide
+
+
+def _sign_of(secret: str) -> str:
+    """What every spelling of a secret has in it, so that most texts need no closer look."""
+    if secret.isalnum() and secret.isascii():
+        return secret
+    return max(_UNESCAPED.findall(secret), key=len, default="")
+
+
+def _hidden(secrets: Iterable[str], text: str) -> str:
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)} - {""}
+    for spelling in sorted(spellings, key=lambda spelling: (-len(spelling), spelling)):
+        if spelling in text:
+            text = _replaced(spelling, text)
+    return text
 
 
 def _replaced(secret: str, text: str) -> str:

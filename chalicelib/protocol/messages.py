@@ -77,12 +77,14 @@ class Response:
         body: an object that is sent as JSON, parsed or not; None where nothing is.
         headers: without those of the connection and the content.
         says_null: whether JSON's `null` is sent where there is no body.
+        facts: what the log tells of it beside, by Kinto's names.
     """
 
     status: int
     body: JsonObject | JsonText | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     says_null: bool = False
+    facts: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def parsed(self) -> JsonObject:

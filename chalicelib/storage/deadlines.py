@@ -25,7 +25,7 @@ _LATE_PAUSE_S: Final = 0.2
 _SHORTENED: Final = 0.8
 
 
-def longest_pause_s(attempts: int) -> float:
+def _longest_pause_s(attempts: int) -> float:
     """The seconds that a pause may take, where so many were made before it.
 
     They double at first, as nobody knows how many others there are. After some 0.6 s they get
@@ -78,7 +78,7 @@ class Deadline:
         Raises:
             UnavailableError: there is no time for another attempt.
         """
-        longest = longest_pause_s(self.attempts)
+        longest = _longest_pause_s(self.attempts)
         self.attempts += 1
         self.because = because
         self.tally.conflict_retries += isinstance(because, ConflictError)

@@ -117,6 +117,7 @@ def test_the_resource_is_in_the_line_by_kintos_names(observed: Observed) -> None
     put, listed, root = (line["Fields"] for line in observed.take())
     assert put["collection_id"] == listed["collection_id"] == "bucket"
     assert listed["collection_timestamp"] == int(etag.strip('"'))
+    assert (listed["nb_records"], listed["limit"]) == (1, None)
     assert "collection_timestamp" not in put
     assert "collection_id" not in root
 

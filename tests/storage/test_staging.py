@@ -280,8 +280,8 @@ class Attempt(NamedTuple):
         return START_MS + 10_000 + number * 100
 
     def run(self, unit: UnitOfWork, number: int) -> None:
-        for step in self.steps:
-            take(unit, step, number)
+        for place, step in enumerate(self.steps):
+            take(unit, step, number * MOST_STEPS + place)
         for below in self.looks_at:
             unit.load(below.ancestors, [below])
             if all(is_there(unit, parent) for parent in below.ancestors):
@@ -294,12 +294,13 @@ class Attempt(NamedTuple):
             unit.put(BLOG, {"text": random_text(TOO_LARGE)}, {}, origin=Origin())
 
 
+MOST_STEPS: Final = 3
 TOO_LARGE: Final = 6000
 ROOM: Final = 3000
 
 ATTEMPTS = st.builds(
     Attempt,
-    steps=st.lists(STEPS, max_size=3),
+    steps=st.lists(STEPS, max_size=MOST_STEPS),
     looks_at=st.lists(st.sampled_from(LISTS), max_size=2),
     end=st.sampled_from(["fine", "fine", "refused", "too large"]),
 )
