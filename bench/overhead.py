@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any, Final, NamedTuple, cast
 
 from bench import plots
+from bench.memory import remembering
 from bench.observed_driver import LOGGED, NOT, OBSERVED, TRACED
 from bench.report import Section, table
 from bench.scenario import Request
@@ -96,7 +97,7 @@ def measure(tell: Callable[[str], None]) -> Section:
 
 @contextmanager
 def _handler() -> Iterator[Observed]:
-    with emulator(None) as url:
+    with emulator(None) as slow_url, remembering(slow_url) as url:
         create_tables(connect(REGION, url).client, STAGE)
         variables = {
             "AWS_ENDPOINT_URL": url,

@@ -15,7 +15,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -220,24 +220,25 @@ def _line(type: str, text: str, members: str = "", **fields: Any) -> Line:
     return Line(type, message, named, members)
 
 
-def _write(level: int, line: Line, trace: str | None = None) -> None:
-    """Hand a line to whoever listens.
+def _write(level: int, *lines: Line, trace: str | None = None) -> None:
+    """Hand lines to whoever listens.
 
     On Lambda that is standard output alone: a record of `logging` would take as long as the rest.
 
     Args:
-        level: of the line.
-        line: to be written.
+        level: of the lines.
+        lines: to be written.
         trace: as text, in the place of an exception, which formatters would write as it is.
     """
     if not _log.isEnabledFor(level):
         return
     if _log.handlers == [_OUTPUTS[JSON]]:
-        write_text(_JSON.text(level, line, trace))
+        write_text("\n".join(_JSON.text(level, line, trace) for line in lines))
         return
-    record = _log.makeRecord(_log.name, level, __file__, 0, line, (), None)
-    record.exc_text = trace
-    _log.handle(record)
+    for line in lines:
+        record = _log.makeRecord(_log.name, level, __file__, 0, line, (), None)
+        record.exc_text = trace
+        _log.handle(record)
 
 
 def _trace() -> str:
@@ -277,20 +278,23 @@ def log_request(
     _write(logging.INFO, SummaryLine(SUMMARY, "", fields, members, times_ms))
 
 
-def log_subrequest(request: Request, status: int) -> None:
-    """Log a request of a batch, once that is stored."""
+def log_subrequests(requests: Iterable[tuple[Request, int]]) -> None:
+    """Log requests of a batch and the statuses of their answers, once these are stored."""
     if _log.isEnabledFor(logging.INFO):
-        hide = hiding(request)
-        fields = {"code": status, "method": hide(request.method), "path": hide(request.path)}
-        told = " ".join(f"{name}={value}" for name, value in fields.items())
-        text = _one_line(f"{SUBREQUEST} {told}")
-        _write(logging.INFO, Line(SUBREQUEST, text, {**fields, "rid": request.id}))
+        _write(logging.INFO, *(_line_of_subrequest(*each) for each in requests))
+
+
+def _line_of_subrequest(request: Request, status: int) -> Line:
+    hide = hiding(request)
+    fields = {"code": status, "method": hide(request.method), "path": hide(request.path)}
+    told = " ".join(f"{name}={value}" for name, value in fields.items())
+    return Line(SUBREQUEST, _one_line(f"{SUBREQUEST} {told}"), {**fields, "rid": request.id})
 
 
 def log_unexpected(request: Request) -> None:
     """Log the exception that is being handled, with its trace."""
     line = _line_of(request, "request.failed", f"{_asked(request)} failed unexpectedly")
-    _write(logging.ERROR, line, redacted(request, _trace()))
+    _write(logging.ERROR, line, trace=redacted(request, _trace()))
 
 
 def log_unavailable(request: Request, error: Exception) -> None:
@@ -345,13 +349,13 @@ def log_failed_table(table: str, error: Exception | None) -> None:
 def log_failed_subscriber(name: str, event: type) -> None:
     """Log the exception that a subscriber raised when it heard of an event."""
     text = f"the subscriber {name} of {event.__name__} failed"
-    _write(logging.ERROR, _line("listener.failed", text, listener=name), _trace())
+    _write(logging.ERROR, _line("listener.failed", text, listener=name), trace=_trace())
 
 
 def log_failed_listener(name: str) -> None:
     """Log the exception that a listener raised when it was told of an event."""
     line = _line("listener.failed", f"the listener {name} failed", listener=name)
-    _write(logging.ERROR, line, _trace())
+    _write(logging.ERROR, line, trace=_trace())
 
 
 def log_delivery(
@@ -394,15 +398,15 @@ def summarize(
 ) -> dict[str, Any]:
     """The fields of a request's summary, by Kinto's names."""
     hide = hiding(request)
-    agent, lang = (request.headers.get(name) for name in ("user-agent", "accept-language"))
+    agent, lang = map(request.headers.get, ("user-agent", "accept-language"))
     authn_type, _, uid = (user_id or "").partition(":")
     return {
-        "agent": hide(agent) if agent is not None else None,
+        "agent": agent and hide(agent),
         "authn_type": authn_type or None,
         "code": response.status,
         **(facts or {}),
         "errno": response.parsed.get("errno") if response.status >= 400 else None,
-        "lang": hide(lang) if lang is not None else None,
+        "lang": lang and hide(lang),
         "method": hide(request.method),
         "path": hide(request.path),
         "querystring": {hide(name): hide(value) for name, value in request.query},

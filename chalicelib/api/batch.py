@@ -11,7 +11,7 @@ from chalicelib.api.calls import Answer, Call, Unfinished
 from chalicelib.api.exchanges import Exchange, Stage
 from chalicelib.api.headers import CONTENT_TYPE
 from chalicelib.api.refusals import refusal, stopped_by
-from chalicelib.observability import log_subrequest
+from chalicelib.observability import log_subrequests
 from chalicelib.protocol.batches import parse_batch
 from chalicelib.protocol.errors import BACKEND, REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.protocol.messages import JsonText, Request, Response, encoded
@@ -70,7 +70,8 @@ class _Batch:
                 raise ProtocolError(REQUEST_TOO_LARGE, message=_ANSWERS_TOO_LARGE)
             answers = (*answers, answer)
             statuses.append(response.status)
-        call.unit.afterwards(lambda: _log(now, statuses))
+        requests = [exchange.request for exchange in now]
+        call.unit.afterwards(lambda: log_subrequests(zip(requests, statuses, strict=True)))
         if not later:
             body = JsonText(f'{{"responses":[{",".join(answers)}]}}')
             return Response(200, body, facts={"batch_size": len(answers)})
@@ -91,11 +92,6 @@ def _load_for(exchanges: Iterable[Exchange], call: Call) -> None:
         [uri for need in needs for uri in need.objects],
         [uri for need in needs for uri in need.lists],
     )
-
-
-def _log(exchanges: Iterable[Exchange], statuses: Iterable[int]) -> None:
-    for exchange, status in zip(exchanges, statuses, strict=True):
-        log_subrequest(exchange.request, status)
 
 
 def _entry_of(request: Request, response: Response) -> str:

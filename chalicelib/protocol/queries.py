@@ -12,6 +12,10 @@ from chalicelib.protocol.kinds import Kind
 from chalicelib.protocol.sorting import Order, parse_sort
 
 _LIMIT = re.compile(r"0*[1-9][0-9]{0,300}")
+_OF_TIMES = frozenset(
+    (Comparison.GREATER, Comparison.MIN, Comparison.LESS, Comparison.MAX, Comparison.EQUAL)
+)
+
 _ALWAYS_KNOWN = frozenset({"id", "last_modified"})
 
 
@@ -64,6 +68,16 @@ class ListQuery:
     def times(self) -> Times:
         """What the filters can admit is strictly between these."""
         return times_of(self.filters)
+
+    @property
+    def is_of_times(self) -> bool:
+        """Whether the filters admit all that is within `times`."""
+        return all(
+            filter.field == "last_modified"
+            and filter.comparison in _OF_TIMES
+            and all(type(value) is int for value in filter.values)
+            for filter in self.filters
+        )
 
     def to_parameters(self) -> list[tuple[str, str]]:
         """Parameters that ask for the same entries in the same order."""

@@ -14,10 +14,12 @@ from botocore.config import Config
 from botocore.parsers import JSONParser, ResponseParserFactory
 from botocore.serialize import JSONSerializer
 from botocore.session import Session
+from botocore.utils import get_environ_proxies
 from pynamodb.connection import Connection
 
 from chalicelib.aws_clients import new_session
 from chalicelib.storage.deadlines import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
+from chalicelib.storage.http_session import HttpSession
 
 
 def _base64(value: bytes) -> str:
@@ -84,7 +86,9 @@ class _Connection(Connection):
             session.register_component("response_parser_factory", _Parsers())
             # botocore's own has a dozen parts, which are put together anew twice a call.
             agent = f"kinto-serverless Botocore/{botocore.__version__}"
-            session.set_default_client_config(Config(user_agent=agent))
+            session.set_default_client_config(
+                Config(user_agent=agent, account_id_endpoint_mode="disabled")  # of one host
+            )
             self._local.session = session
         return self._local.session
 
@@ -95,6 +99,14 @@ class _Connection(Connection):
         if not isinstance(client._serializer, _Serializer):
             client._serializer = _Serializer()
             client._ruleset_resolver = _Endpoint(client._ruleset_resolver)
+            url = client.meta.endpoint_url
+            if not get_environ_proxies(url):
+                client._endpoint.http_session = HttpSession(
+                    url,
+                    connect_s=CONNECT_TIMEOUT_S,
+                    read_s=READ_TIMEOUT_S,
+                    verify=self.session.get_config_variable("ca_bundle") or True,
+                )
         return client
 
 

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from chalicelib.protocol.messages import JsonObject
@@ -34,6 +34,9 @@ from chalicelib.storage.windows import Entry, Window, fitting
 
 LARGE_AT_ONCE: Final = 16
 """Large bodies read at once, to be filtered by: about what one BatchGetItem answers."""
+
+AT_ONCE: Final = 500
+"""Entries of a range that are kept, to be counted and shown in the other order."""
 
 WAITING_AT_ONCE: Final = 100
 """Entries that wait for them at most, as the order stays."""
@@ -104,23 +107,56 @@ class ListReader:
         Raises:
             UnavailableError: the time left didn't allow to read all that decides on it.
         """
-        if not self._stops_early:
+        if self._stops_early:
+            between, raws = self._first_entries(after)
+            read: list[RawItem] = []
+            page = self._still(raws, read, between, total=self._clock.count)
+        elif after is None and self._is_one_range:
+            raws = self._query_index(BY_LAST_MODIFIED, self._range)
+            # From the oldest on, as what is written meanwhile is met again then; and all, to count.
+            read = [*islice(raws, AT_ONCE + 1)]
+            in_order = read if self._query.order.is_oldest_first else reversed(read)
+            page = None
+            if len(read) <= AT_ONCE:
+                page = self._still(in_order, [], self._range, total=len(read))
+        else:
             return self._page_of(self._sources(), after)
-        between, raws = self._first_entries(after)
-        read: list[RawItem] = []
-        if not self._staged:
-            page = still_page(
-                raws,
-                read,
-                clock=self._clock,
-                between=between,
-                ascending=self._query.order.is_oldest_first,
-                limit=self._query.limit,
-            )
-            if page is not None:
-                return page
+        if page is not None:
+            return page
         items = (self._from_entry(raw, BY_LAST_MODIFIED) for raw in chain(read, raws))
         return self._page_of([items], after)
+
+    @property
+    def _is_one_range(self) -> bool:
+        """Whether it is a range of the index by time in its order that is asked for, and there."""
+        query, since = self._query, self._query.times.since
+        return (
+            self._keyed is None
+            and query.order.is_by_time
+            and query.is_of_times
+            and not self._has_nothing_new(since)
+            and not self._clock.has_deletions(since)
+        )
+
+    def _has_nothing_new(self, since: int | None) -> bool:
+        """Whether what is newer than this is newer than this answer, too."""
+        return since is not None and since >= self._clock.timestamp
+
+    def _still(
+        self, raws: Iterable[RawItem], read: list[RawItem], between: TimeRange, *, total: int
+    ) -> Page | None:
+        if self._staged:
+            return None
+        query = self._query
+        return still_page(
+            raws,
+            read,
+            clock=self._clock,
+            total=total,
+            between=between,
+            ascending=query.order.is_oldest_first,
+            limit=query.limit,
+        )
 
     def _page_of(self, sources: Sequence[Iterator[Item]], after: Place | None) -> Page:
         parts = self._dynamo.parallel(partial(self._gather, after=after), sources)
@@ -171,8 +207,8 @@ class ListReader:
 
     def _sources(self) -> list[Iterator[Item]]:
         since = self._query.times.since
-        if self._keyed is None and since is not None and since >= self._clock.timestamp:
-            return []  # what is newer is newer than this answer, too
+        if self._keyed is None and self._has_nothing_new(since):
+            return []
         sources = [self._read_live(with_body=True)]
         has_deletions = self._with_tombstones and self._clock.has_deletions(since)
         if has_deletions and self._keyed is None:

@@ -4,7 +4,7 @@ That is how most lists are read. Whatever else there is to a list is `lists`' bu
 Rule: `docs/architecture.md`, "Lists".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from chalicelib.protocol.sorting import Place
@@ -30,10 +30,11 @@ class Page(NamedTuple):
 
 
 def still_page(
-    raws: Iterator[RawItem],
+    raws: Iterable[RawItem],
     read: list[RawItem],
     *,
     clock: Clock,
+    total: int,
     between: TimeRange,
     ascending: bool,
     limit: int | None,
@@ -47,6 +48,7 @@ def still_page(
         raws: entries of the index by time, with `live`, `version` and `body`.
         read: gets those that were taken from there.
         clock: of the list, read before.
+        total: live objects that the filters admit.
         between: the range of the index that they are from.
         ascending: their order.
         limit: of the page; None for all that an answer holds.
@@ -74,4 +76,4 @@ def still_page(
     covered = between if next_place is None else between.up_to(last, ascending=ascending)
     if any(each.is_live and each.to_key(clock.within) in covered for each in named.values()):
         return None
-    return Page(entries, clock.count, next_place)
+    return Page(entries, total, next_place)
