@@ -28,7 +28,7 @@ from chalicelib.observability import (
     log_failed_table,
     log_request,
     log_stopped,
-    log_subrequest,
+    log_subrequests,
     log_unavailable,
     log_unexpected,
     log_warning,
@@ -505,7 +505,7 @@ def test_members_are_beside_the_fields(logged_lines: Logged) -> None:
     ("log", "type", "severity", "fields"),
     [
         (
-            lambda: log_subrequest(ASKED, 201),
+            lambda: log_subrequests([(ASKED, 201)]),
             *("subrequest.summary", 6),
             {"code": 201, "method": "GET", "path": "/v1/buckets", "rid": "request-1"},
         ),

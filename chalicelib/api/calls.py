@@ -1,7 +1,7 @@
 """What all endpoints of objects and lists begin with: who asks, what is there, and may they."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -57,7 +57,8 @@ class Call:
 
     def of(self, request: Request, user_id: str | None) -> "Call":
         """The call of another request in the same transaction."""
-        return replace(self, request=request, user_id=user_id)
+        about_all = (self.unit, self.plugins, self.pipeline, self.new_id)
+        return Call(request, self.settings, user_id, *about_all)
 
     def origin(self, *, by_list: bool = False) -> Origin:
         """Where this request's writes come from."""

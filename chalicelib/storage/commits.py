@@ -4,8 +4,8 @@ Rule: `docs/architecture.md`, "The life of a request".
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from chalicelib.protocol.errors import REQUEST_TOO_LARGE, ProtocolError
 from chalicelib.storage import access
@@ -13,8 +13,8 @@ from chalicelib.storage.clock import MAX_LATEST_BYTES, StagedClock, Write
 from chalicelib.storage.connection import MAX_ACTIONS, Dynamo
 from chalicelib.storage.deadlines import Deadline
 from chalicelib.storage.failures import UnavailableError
-from chalicelib.storage.items import stored_bytes
-from chalicelib.storage.keys import listed_key
+from chalicelib.storage.items import Item, stored_bytes
+from chalicelib.storage.keys import Key, listed_key
 from chalicelib.storage.staging import StagedObject
 
 MAX_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
@@ -32,6 +32,7 @@ class Commit:
         deadline: Deadline,
         objects: Sequence[StagedObject],
         clocks: Sequence[StagedClock],
+        read: Mapping[Key, Item | None],
     ) -> None:
         """Take what is to be written; nothing is called yet.
 
@@ -40,11 +41,13 @@ class Commit:
             deadline: of the request.
             objects: as staged.
             clocks: those that have changed.
+            read: what the request has read, by key.
         """
         self._dynamo = dynamo
         self._deadline = deadline
         self._objects = objects
         self._clocks = clocks
+        self._read = read
 
     def carry_out(self) -> None:
         """Write it. Access rows that don't fit in are put before it ("rows first").
@@ -84,25 +87,30 @@ class Commit:
     def _shorten_latest(self) -> None:
         """Where a clock names much, keep only what isn't visible yet in that version.
 
-        It is read by key: one more round trip, for all such clocks together.
+        What the request has seen is. The rest is read by key: one more round trip, for all such
+        clocks together.
         """
         long = [
             clock
             for clock in self._clocks
             if clock.first is not None and clock.as_read.latest_bytes > MAX_LATEST_BYTES
         ]
-        named = {clock.key: clock.as_read.newest_writes for clock in long}
-        keys = [listed_key(key.parent, id) for key, writes in named.items() for id in writes]
-        if not keys:
-            return
-        found = self._dynamo.get(keys, self._deadline, attributes=["version"])
+        unseen = {clock.key: self._unseen(clock) for clock in long}
+        keys = [key for writes in unseen.values() for key in writes]
+        found = self._dynamo.get(keys, self._deadline, attributes=["version"]) if keys else {}
         for clock in long:
             clock.kept = tuple(
                 write.to_text()
-                for write in named[clock.key].values()
-                if not _is_visible(write, found.get(listed_key(clock.key.parent, write.id)))
+                for key, write in unseen[clock.key].items()
+                if key not in found or int(found[key]["version"]["N"]) < write.version
             )
 
-
-def _is_visible(write: Write, raw: dict[str, Any] | None) -> bool:
-    return raw is not None and int(raw["version"]["N"]) >= write.version
+    def _unseen(self, clock: StagedClock) -> dict[Key, Write]:
+        """The writes that a clock names and the request hasn't seen, by the keys of their items."""
+        named = clock.as_read.newest_writes.values()
+        writes = {listed_key(clock.key.parent, write.id): write for write in named}
+        return {
+            key: write
+            for key, write in writes.items()
+            if (item := self._read.get(key)) is None or item.version < write.version
+        }

@@ -216,11 +216,15 @@ def _permissions_from_raw(raw: dict[str, Any] | None) -> Permissions:
     }
 
 
+_INDEXED: Final = frozenset({"parent", "id", "live", "dead", "version", "body"})
+
+
 def stored_bytes(raw: RawItem) -> int:
     """What DynamoDB counts for an item: its attributes, and again what its index holds of it."""
-    whole = sum(_attribute_bytes(name, value) for name, value in raw.items())
-    indexed = ("parent", "id", "live", "dead", "version", "body")
-    return whole + sum(_attribute_bytes(name, raw[name]) for name in indexed if name in raw)
+    return sum(
+        _attribute_bytes(name, value) * (2 if name in _INDEXED else 1)
+        for name, value in raw.items()
+    )
 
 
 def checked_bytes(raw: RawItem) -> int:

@@ -25,8 +25,8 @@ from chalicelib.storage.keyed import Keyed, read_keys
 from chalicelib.storage.keys import (
     MEMBER,
     clock_key,
+    key_if_possible,
     key_of_row,
-    object_key,
     rows_prefix,
     uri_of,
 )
@@ -82,7 +82,7 @@ class UnitOfWork(Staging):
         Raises:
             UnavailableError: there was no answer in the time left.
         """
-        items = {object_key(uri) for uri in objects if uri.is_possible} - self._items.keys()
+        items = {key for uri in objects if (key := key_if_possible(uri))} - self._items.keys()
         clocks = {clock_key(uri) for uri in lists if uri.is_possible} - self._clocks.keys()
         if not items and not clocks:
             return
@@ -297,7 +297,9 @@ class UnitOfWork(Staging):
         """
         clocks = [clock for clock in self._clocks.values() if clock.is_changed]
         if clocks:
-            commit = Commit(self._dynamo, self._deadline, [*self._staged.values()], clocks)
+            commit = Commit(
+                self._dynamo, self._deadline, [*self._staged.values()], clocks, self._items
+            )
             with part("commit", refusals=(ConflictError,)):
                 commit.carry_out()
         for do in self._afterwards:
