@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib.api.service import Service
 from chalicelib.auth.basic import BasicPolicy
+from chalicelib.metrics import Metrics
 from chalicelib.plugins.loading import load_plugins
 from chalicelib.protocol.messages import Request, Response
 from chalicelib.settings import Settings
@@ -37,7 +38,9 @@ class Bench:
         )
         storage = Storage(Dynamo(connection, self.tables))
         plugins = load_plugins(settings)
-        self._service = Service(settings, storage, [BasicPolicy("")], plugins)
+        self._service = Service(
+            settings, storage, [BasicPolicy("")], plugins, metrics=Metrics(STAGE)
+        )
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
         """The answer of the service."""

@@ -16,6 +16,7 @@ from bench.latency import Latency
 from bench.prices import Usage
 from bench.seeding import fill
 from bench.service import MEMBER, Bench, share
+from chalicelib.observability import JsonFormatter
 from chalicelib.protocol.kinds import RECORD
 from chalicelib.protocol.messages import JsonObject, Response, encoded
 from chalicelib.protocol.uris import ListUri
@@ -95,7 +96,11 @@ class Measured(NamedTuple):
 class LogMeter(logging.Handler):
     """Counts what the service logs, in bytes."""
 
-    bytes = 0
+    def __init__(self) -> None:
+        """Count lines as they are on Lambda, from now on."""
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self.bytes = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count a line."""

@@ -99,13 +99,11 @@ class _Connection(Connection):
         if not isinstance(client._serializer, _Serializer):
             client._serializer = _Serializer()
             client._ruleset_resolver = _Endpoint(client._ruleset_resolver)
-            url = client.meta.endpoint_url
-            if not get_environ_proxies(url):
+            if not get_environ_proxies(client.meta.endpoint_url):
                 client._endpoint.http_session = HttpSession(
-                    url,
                     connect_s=CONNECT_TIMEOUT_S,
                     read_s=READ_TIMEOUT_S,
-                    verify=self.session.get_config_variable("ca_bundle") or True,
+                    verify=client._endpoint.http_session._verify,  # as botocore found it
                 )
         return client
 

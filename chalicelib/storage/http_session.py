@@ -1,22 +1,26 @@
-"""HTTP to one host, over connections that are kept: what botocore's client sends requests by.
+"""HTTP over connections that are kept: what botocore's client sends DynamoDB's requests by.
 
-Of a call, a fifth of the time went to what botocore and urllib3 do so that they can send to any
-host, by any proxy. DynamoDB is one, so `http.client`, which sends for those too, is enough.
+Of a call, a fifth of the time went to what botocore and urllib3 do so that they can send anything,
+by any proxy. `http.client`, which sends for those too, is enough for requests that are small.
 """
 
 import select
 import socket
 import ssl
+from collections import defaultdict
+from contextlib import suppress
 from functools import cached_property
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any, Final
-from urllib.parse import urlsplit
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import (
     ConnectionClosedError,
+    ConnectTimeoutError,
     EndpointConnectionError,
     ReadTimeoutError,
+    SSLError,
 )
 from botocore.httpsession import get_cert_path
 
@@ -26,36 +30,37 @@ _PORTS: Final = {"http": 80, "https": 443}
 class HttpSession:
     """In the place of botocore's URLLib3Session; any number of threads may send by it at once."""
 
-    def __init__(self, url: str, *, connect_s: float, read_s: float, verify: str | bool) -> None:
-        """Keep where to; nothing is connected yet.
+    def __init__(self, *, connect_s: float, read_s: float, verify: str | bool) -> None:
+        """Nothing is connected yet.
 
         Args:
-            url: of the host.
-            connect_s: seconds that a connection may take to be made.
+            connect_s: seconds that a connection may take to be made, to each address of a host.
             read_s: seconds that may pass until something of an answer comes.
             verify: a file of certificates that are trusted; True for botocore's own.
         """
-        self._url = urlsplit(url)
         self._connect_s = connect_s
         self._read_s = read_s
         self._verify = verify
-        self._idle: list[HTTPConnection] = []
+        self._idle: defaultdict[str, list[HTTPConnection]] = defaultdict(list)
 
     def send(self, request: AWSPreparedRequest) -> AWSResponse:
         """The answer to a request, whole.
 
         Raises:
             EndpointConnectionError: there is no connection, so nothing was sent.
+            ConnectTimeoutError: likewise, as it took too long.
+            SSLError: likewise, as the host could not prove who it is.
             ReadTimeoutError: the answer took too long.
             ConnectionClosedError: there was no answer, or a part of one.
         """
-        connection = self._connection()
+        url = urlsplit(request.url)
+        origin = f"{url.scheme}://{url.netloc}"
+        connection = self._kept(origin) or self._connected(url)
         try:
-            connection.request(request.method, self._url.path or "/", request.body, request.headers)
-            answer = connection.getresponse()
-            content = answer.read()
+            answer, content = _exchanged(connection, url.path or "/", request)
         except BaseException as error:
             connection.close()
+            self.close()  # those that are idle are older: after a sleep they are lost as well
             if isinstance(error, TimeoutError):
                 raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
             if isinstance(error, (OSError, HTTPException)):
@@ -64,47 +69,67 @@ class HttpSession:
         if answer.will_close:
             connection.close()
         else:
-            self._idle.append(connection)
+            self._idle[origin].append(connection)
         response = AWSResponse(request.url, answer.status, answer.headers, answer)
         response._content = content
         return response
 
     def close(self) -> None:
         """Close all connections that are idle."""
-        while self._idle:
-            self._idle.pop().close()
+        for idle in list(self._idle.values()):
+            while connection := _last(idle):
+                connection.close()
 
-    def _connection(self) -> HTTPConnection:
-        """The last one that was used, as that is the least likely to be closed; or a new one."""
-        while self._idle:
-            connection = self._idle.pop()
+    def _kept(self, origin: str) -> HTTPConnection | None:
+        """The one that was used last, as that is the least likely to be closed; None without."""
+        while connection := _last(self._idle[origin]):
             if _is_open(connection.sock):
                 return connection
             connection.close()
-        return self._connected()
+        return None
 
-    def _connected(self) -> HTTPConnection:
-        host = self._url.hostname or ""
-        port = self._url.port or _PORTS[self._url.scheme]
-        connection: Any
-        if self._url.scheme == "https":
-            connection = HTTPSConnection(
-                host, port, timeout=self._connect_s, context=self._tls_context
-            )
-        else:
-            connection = HTTPConnection(host, port, timeout=self._connect_s)
+    def _connected(self, url: SplitResult) -> HTTPConnection:
         try:
+            connection = self._connection(url)
             connection.connect()
+        except TimeoutError as error:
+            raise ConnectTimeoutError(endpoint_url=url.geturl(), error=error) from error
+        except (ssl.SSLError, FileNotFoundError) as error:  # no such file of certificates
+            raise SSLError(endpoint_url=url.geturl(), error=error) from error
         except OSError as error:
-            connection.close()
-            raise EndpointConnectionError(endpoint_url=self._url.geturl(), error=error) from error
+            raise EndpointConnectionError(endpoint_url=url.geturl(), error=error) from error
         connection.sock.settimeout(self._read_s)
-        made: HTTPConnection = connection
-        return made
+        return connection
+
+    def _connection(self, url: SplitResult) -> HTTPConnection:
+        host = url.hostname or ""
+        port = url.port or _PORTS[url.scheme]
+        if url.scheme == "https":
+            return HTTPSConnection(host, port, timeout=self._connect_s, context=self._tls_context)
+        return HTTPConnection(host, port, timeout=self._connect_s)
 
     @cached_property
     def _tls_context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=get_cert_path(self._verify))
+
+
+def _exchanged(
+    connection: HTTPConnection, target: str, request: AWSPreparedRequest
+) -> tuple[HTTPResponse, bytes]:
+    """An answer, read to its end, and its content."""
+    with suppress(BrokenPipeError):  # whoever refuses a body may have answered before its end
+        connection.request(request.method, target, request.body, request.headers)
+    with connection.getresponse() as answer:
+        if answer.length is None and not answer.chunked:
+            raise IncompleteRead(b"")  # its head was cut: only the length tells that all is there
+        return answer, answer.read()
+
+
+def _last(idle: list[HTTPConnection]) -> HTTPConnection | None:
+    try:
+        return idle.pop()  # not asked before whether there is one: another thread may be faster
+    except IndexError:
+        return None
 
 
 def _is_open(sock: socket.socket) -> bool:

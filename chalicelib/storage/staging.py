@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path
@@ -68,7 +68,7 @@ class StagedObject:
 
     def to_action(self, table: str) -> dict[str, Any]:
         """Its write, under the condition that it is still as it was read."""
-        condition = condition_of(as_read(self.read))
+        condition = _MISSING if self.read is None else condition_of(as_read(self.read))
         if self.raw is not None:
             return {"Put": {"TableName": table, "Item": self.raw, **condition}}
         key = {"parent": {"S": self.item.key.parent}, "id": {"S": self.item.key.id}}
@@ -94,6 +94,9 @@ def as_read(read: Item | None) -> Condition:
         return Path("parent").does_not_exist()
     return Path("version") == read.version
 
+
+_MISSING: Final = condition_of(as_read(None))
+"""Of all that is new."""
 
 Done: TypeAlias = Callable[[], Operation | None]
 """Gives an operation, or None for one that is not told of; made only where somebody listens."""
