@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
-from chalicelib.protocol.kinds import Kind, children
+from chalicelib.protocol.kinds import MAX_ID_LENGTH, Kind, children
 
 T = TypeVar("T")
 
@@ -53,7 +53,9 @@ class ObjectUri:
     @property
     def list(self) -> "ListUri":
         """The list that the object is in."""
-        return _list_uri(self.kind, self.ids[:-1])
+        ids = self.ids[:-1]
+        is_kept = sum(map(len, ids)) <= _KEPT_CHARACTERS
+        return _list_uri(self.kind, ids) if is_kept else ListUri(self.kind, ids)
 
     @property
     def parent(self) -> "ObjectUri | None":
@@ -121,6 +123,9 @@ class ListUri:
 
 
 _list_uri: Final = lru_cache(maxsize=1024)(ListUri)
+
+_KEPT_CHARACTERS: Final = 2 * MAX_ID_LENGTH
+"""Of the ids in an address that may be kept; what a client makes up may have any number."""
 
 
 def parse_object_uri(text: str) -> ObjectUri | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import botocore
 from botocore.config import Config
-from botocore.parsers import JSONParser, ResponseParserFactory
+from botocore.parsers import JSONParser, ResponseParserError, ResponseParserFactory
 from botocore.serialize import JSONSerializer
 from botocore.session import Session
 from botocore.utils import get_environ_proxies
@@ -36,7 +36,10 @@ class _Parser(JSONParser):  # type: ignore[misc]
     def _handle_json_body(self, raw_body: bytes, _shape: object) -> Any:
         # A hook is called for each object, so only where there may be something for it.
         hook = _with_bytes if b'"B"' in raw_body else None
-        return json.loads(raw_body or b"{}", object_hook=hook)
+        try:
+            return json.loads(raw_body or b"{}", object_hook=hook)
+        except ValueError as error:
+            raise ResponseParserError("the answer is no JSON") from error
 
 
 class _Parsers(ResponseParserFactory):  # type: ignore[misc]

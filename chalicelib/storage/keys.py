@@ -37,6 +37,7 @@ class Key(NamedTuple):
     id: str
 
 
+@lru_cache(maxsize=4096)
 def object_key(uri: ObjectUri) -> Key:
     """The key of an object or its tombstone.
 
@@ -46,9 +47,8 @@ def object_key(uri: ObjectUri) -> Key:
     return listed_key(_parent(uri.kind, uri.ids[:-1]), uri.id)
 
 
-@lru_cache(maxsize=4096)
 def key_if_possible(uri: ObjectUri) -> Key | None:
-    """The same; None where no object can have such an id."""
+    """The same; None where no object can have such an id: these may be long, and aren't kept."""
     return object_key(uri) if uri.is_possible else None
 
 

@@ -107,6 +107,8 @@ class ListReader:
         Raises:
             UnavailableError: the time left didn't allow to read all that decides on it.
         """
+        if self._has_nothing_new and not self._staged:
+            return Page([], 0, None)
         if self._stops_early:
             between, raws = self._first_entries(after)
             read: list[RawItem] = []
@@ -119,6 +121,8 @@ class ListReader:
             page = None
             if len(read) <= AT_ONCE:
                 page = self._still(in_order, [], self._range, total=len(read))
+            if page is not None and page.next is not None:
+                page = None  # behind its end, what moves or isn't visible yet may be counted wrong
         else:
             return self._page_of(self._sources(), after)
         if page is not None:
@@ -129,18 +133,19 @@ class ListReader:
     @property
     def _is_one_range(self) -> bool:
         """Whether it is a range of the index by time in its order that is asked for, and there."""
-        query, since = self._query, self._query.times.since
+        query = self._query
         return (
             self._keyed is None
             and query.order.is_by_time
             and query.is_of_times
-            and not self._has_nothing_new(since)
-            and not self._clock.has_deletions(since)
+            and not self._clock.has_deletions(query.times.since)
         )
 
-    def _has_nothing_new(self, since: int | None) -> bool:
-        """Whether what is newer than this is newer than this answer, too."""
-        return since is not None and since >= self._clock.timestamp
+    @property
+    def _has_nothing_new(self) -> bool:
+        """Whether what is newer than is asked for is newer than this answer, too."""
+        since = self._query.times.since
+        return self._keyed is None and since is not None and since >= self._clock.timestamp
 
     def _still(
         self, raws: Iterable[RawItem], read: list[RawItem], between: TimeRange, *, total: int
@@ -206,11 +211,8 @@ class ListReader:
     # Sources
 
     def _sources(self) -> list[Iterator[Item]]:
-        since = self._query.times.since
-        if self._keyed is None and self._has_nothing_new(since):
-            return []
         sources = [self._read_live(with_body=True)]
-        has_deletions = self._with_tombstones and self._clock.has_deletions(since)
+        has_deletions = self._with_tombstones and self._clock.has_deletions(self._query.times.since)
         if has_deletions and self._keyed is None:
             sources.append(self._read_index(BY_DELETION, self._range))
         return sources

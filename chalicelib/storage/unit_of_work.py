@@ -62,6 +62,7 @@ class UnitOfWork(Staging):
         super().__init__(now_ms)
         self._dynamo = dynamo
         self._deadline = deadline
+        self._has_read_lists = False
         if read is not None:
             self._items |= read._items
             self._clocks |= {
@@ -176,6 +177,7 @@ class UnitOfWork(Staging):
         is_shared_by: Callable[[Permissions], bool] | None = None,
     ) -> Keyed:
         """What is in a list of these ids, and whatever is staged there."""
+        self._has_read_lists = True
         clock = self._clock(uri)
         staged = self._staged_in(uri)
         unknown = () if clock.begins else sorted(ids - staged.keys())
@@ -220,6 +222,7 @@ class UnitOfWork(Staging):
     def _reader(
         self, uri: ListUri, query: ListQuery, shared: Keyed | None, *, with_tombstones: bool
     ) -> ListReader:
+        self._has_read_lists = True
         clock = self._clock(uri)
         return ListReader(
             self._dynamo,
@@ -312,8 +315,10 @@ class UnitOfWork(Staging):
         later, are those of a request that took longer on its way, and the commit's conditions are
         there for that. They would fail where nothing may have come in between.
         """
+        if conflict.by_condition or self._has_read_lists:  # these have gone on since
+            return False
         clocks = [clock for clock in self._clocks.values() if clock.is_touched]
-        return not (conflict.by_condition or any(clock.is_refused_after_any for clock in clocks))
+        return not any(clock.is_refused_after_any for clock in clocks)
 
 
 def _call(function: Callable[[], T]) -> T:

@@ -146,3 +146,12 @@ def test_what_prints_otherwise_is_no_address(text: str) -> None:
 )
 def test_lists_and_what_is_no_path_of_objects_are_none(text: str) -> None:
     assert parse_object_uri(text) is None
+
+
+def test_lists_with_ids_longer_than_can_be_are_not_kept() -> None:
+    def above(id: str) -> ListUri:
+        return ObjectUri(COLLECTION, (id, "posts")).list
+
+    assert above("blog") is above("blog")
+    assert above("x" * 10_000) == above("x" * 10_000)
+    assert above("x" * 10_000) is not above("x" * 10_000)

@@ -6,6 +6,7 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -83,6 +84,14 @@ def test_what_cancels_a_transaction_is_told_as_botocore_tells_it(
     mine, theirs = refused(ours.client), refused(botocores)
     assert mine["Error"] == theirs["Error"]
     assert mine["CancellationReasons"] == theirs["CancellationReasons"]
+
+
+def test_an_answer_that_is_no_json_is_none(ours: Connection) -> None:
+    parser = ours.client._endpoint._response_parser_factory.create_parser("json")
+    shape = ours.client.meta.service_model.operation_model("Query").output_shape
+
+    with pytest.raises(ResponseParserError):
+        parser.parse({"status_code": 200, "headers": {}, "body": b"<html>"}, shape)
 
 
 def test_dynamodb_is_looked_for_once(ours: Connection, monkeypatch: pytest.MonkeyPatch) -> None:

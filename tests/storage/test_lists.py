@@ -1217,6 +1217,32 @@ def test_a_list_shows_what_its_clock_names_though_it_is_not_visible_yet(
     assert all(entry.to_json().get("new") for entry in entries if number_of(entry.id) in (1, 4))
 
 
+@pytest.mark.parametrize("limit", [None, 1, 2])
+@pytest.mark.parametrize("sort", ["last_modified", "-last_modified"])
+@pytest.mark.parametrize("hidden", [(1,), (4,), (1, 4)], ids=str)
+def test_a_sync_counts_what_is_not_visible_yet(
+    wire: Wire, requests: Requests, limit: int | None, sort: str, hidden: tuple[int, ...]
+) -> None:
+    fill(requests, *[{}] * 4)
+    wire.torn = lambda id: id in {record(number).id for number in hidden}
+
+    def write(unit: UnitOfWork) -> None:
+        load(unit, record(1), record(4))
+        for number in (1, 4):
+            unit.put(record(number), {"new": True}, {}, origin=Origin())
+
+    requests.run(write)
+
+    pages = walk(requests, asked(limit, _since="0", _sort=sort))
+
+    entries = [entry for page in pages for entry in page.entries]
+    in_order = [0, 2, 3, 1, 4]
+    assert [number_of(entry.id) for entry in entries] == (
+        in_order if sort == "last_modified" else in_order[::-1]
+    )
+    assert {page.total for page in pages} == {5}
+
+
 @pytest.mark.parametrize(
     ("query", "pauses"),
     [

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.protocol.errors import MISSING_RESOURCE, ProtocolError
+from chalicelib.protocol.queries import ListQuery
 from chalicelib.protocol.stored import StoredObject
 from chalicelib.storage.deadlines import ATTEMPT_S
 from chalicelib.storage.failures import ConflictError, UnavailableError
@@ -13,6 +14,7 @@ from chalicelib.storage.staging import Origin
 from chalicelib.storage.transactions import system_now_ms
 from chalicelib.storage.unit_of_work import UnitOfWork
 from tests.storage.stand_ins import (
+    BLOG,
     POSTS,
     RECORDS,
     TRANSACT,
@@ -64,6 +66,30 @@ def test_a_request_that_collides_is_run_again(wire: Wire, requests: Requests) ->
 
     assert operations == ["BatchGetItem", *[TRANSACT] * 4]  # a collision tells of no change
     assert requests.get(record(1)) == stored
+
+
+def test_a_request_that_has_read_a_list_reads_anew_after_a_collision(
+    wire: Wire, requests: Requests, rival: Requests
+) -> None:
+    requests.make_posts()
+    collisions = iter([True])
+
+    def collide(_number: int, operation: str, _arguments: dict[str, Any]) -> None:
+        if operation == TRANSACT and next(collisions, False):
+            rival.put(record(1))
+            raise cancelled("None", "TransactionConflict")
+
+    def work(unit: UnitOfWork) -> int:
+        load(unit, BLOG.list.object("shop"))
+        unit.load([BLOG, POSTS], [RECORDS])
+        unit.put(BLOG.list.object("shop"), {}, {}, origin=Origin())
+        page = unit.read_page(RECORDS, ListQuery())
+        assert page.total == len(page.entries)
+        return page.total
+
+    wire.before = collide
+
+    assert requests.run(work) == 1
 
 
 @pytest.mark.parametrize("hold", [True, False], ids=["T as loaded", "the list's time"])
