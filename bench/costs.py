@@ -45,7 +45,7 @@ IDLE_POLLS: Final = 5 * 3 * 60 * 24 * DAYS
 """Of one queue: Lambda keeps up to five polls open, of 20 s each."""
 
 MESSAGE_BYTES: Final = 2_000
-DELIVERY_LOG_BYTES: Final = 120
+DELIVERY_LOG_BYTES: Final = 620
 
 
 class Item(NamedTuple):

@@ -37,13 +37,7 @@ _YELLOW: Final = "\033[33m"
 _RED: Final = "\033[31m"
 _RESET: Final = "\033[0m"
 
-_SEVERITIES: Final = {
-    logging.CRITICAL: 0,
-    logging.ERROR: 2,
-    logging.WARNING: 4,
-    logging.INFO: 6,
-    logging.DEBUG: 7,
-}
+_SEVERITIES: Final = {logging.CRITICAL: 0, logging.ERROR: 2, logging.WARNING: 4, logging.INFO: 6}
 """Of syslog."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -85,7 +79,7 @@ class Line:
 
     @property
     def flat(self) -> Mapping[str, Any]:
-        """The fields; what are objects, as text."""
+        """The fields, with what are objects as text."""
         return self.fields
 
 
@@ -153,11 +147,6 @@ def _in_colour(record: logging.LogRecord) -> str:
 class Output(logging.Handler):
     """Writes the log to standard output, whatever that is at the time."""
 
-    def __init__(self, formatter: logging.Formatter) -> None:
-        """Keep the formatter."""
-        super().__init__()
-        self.setFormatter(formatter)
-
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
         write_text(self.format(record))
@@ -183,13 +172,16 @@ class JsonFormatter(logging.Formatter):
         line = record.msg
         if not isinstance(line, Line):
             line = _line("message", record.getMessage())
-        return self.text(record.levelno, line, record.exc_text)
+        trace = record.exc_text
+        if trace is None and record.exc_info:
+            trace = self.formatException(record.exc_info)
+        return self.text(record.levelno, line, trace)
 
     def text(self, level: int, line: Line, trace: str | None) -> str:
         """The line."""
         fields = {**line.flat, "traceback": trace} if trace else line.flat
         members = f"{line.members}," if line.members else ""
-        severity = _SEVERITIES.get(level, 6)
+        severity = _SEVERITIES.get(level, 7)
         return (
             f'{{{members}"Timestamp":{time.time_ns()},"Type":"{line.type}","Severity":{severity},'
             f'{self._common},"Fields":{_encode(fields)}}}'
@@ -197,7 +189,9 @@ class JsonFormatter(logging.Formatter):
 
 
 _JSON: Final = JsonFormatter()
-_OUTPUTS: Final = {CLASSIC: Output(ClassicFormatter()), JSON: Output(_JSON)}
+_OUTPUTS: Final = {CLASSIC: Output(), JSON: Output()}
+_OUTPUTS[CLASSIC].setFormatter(ClassicFormatter())
+_OUTPUTS[JSON].setFormatter(_JSON)
 
 
 def configure_logging(renderer: str = CLASSIC) -> None:

@@ -3,8 +3,8 @@
 Lambda decides at each invocation whether it is traced. If so it makes a segment, and names it in a
 header. Below that, what is done is sent to X-Ray's daemon, part by part as each ends: a subsegment
 and a datagram each. Rule: X-Ray Developer Guide, "AWS X-Ray segment documents", "Sending segment
-documents to the X-Ray daemon". AWS's library for that would be a fifteenth of the package, and is
-not developed any more.
+documents to the X-Ray daemon". AWS's library for that would be a fifteenth of the package, and gets
+security fixes alone.
 
 A function does one thing at a time. So what goes on now is known to all of its threads, and calls
 that they make are parts of that.

@@ -462,6 +462,17 @@ def logged_lines(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> 
     return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+def test_an_exception_that_others_log_has_its_trace_in_json(logged_lines: Logged) -> None:
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError:
+        logging.getLogger("kinto.plugin").exception("it broke")
+
+    (line,) = logged_lines()
+    assert line["Fields"]["message"] == "it broke"
+    assert line["Fields"]["traceback"].endswith("ZeroDivisionError: division by zero")
+
+
 def test_a_request_is_an_object_as_kintos_renderer_writes_it(logged_lines: Logged) -> None:
     before_ns = time.time_ns()
 

@@ -224,7 +224,8 @@ class Person(Asking):
         self._push(self._somewhere())
 
     def _push(self, replica: Replica) -> None:
-        known = self._random.sample([*replica.own.values()], min(len(replica.own), 10))
+        most = DELETIONS_IN_PUSH + UPDATES_IN_PUSH
+        known = self._random.sample([*replica.own.values()], min(len(replica.own), most))
         deleted, updated = known[:DELETIONS_IN_PUSH], known[DELETIONS_IN_PUSH:]
         new = [{"id": self._new_id()} for _ in range(MOST_IN_BATCH - len(known))]
         sent = [{**self._data(), "id": record["id"]} for record in (*new, *updated)]

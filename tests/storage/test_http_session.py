@@ -1,6 +1,7 @@
 """Requests over connections that are kept, to hosts that do as they like."""
 
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,11 @@ class Caller:
 
     def say(self, answer: bytes) -> None:
         self._sock.sendall(answer)
+
+    def reset(self) -> None:
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._reader.close()
+        self._sock.close()
 
     def close(self) -> None:
         with suppress(OSError):
@@ -306,6 +312,17 @@ def test_a_connection_that_ends_under_a_request_leaves_it_unanswered(session: Ht
         assert send(session, there.url).content == b"{}"
 
 
+def test_a_connection_that_is_reset_leaves_a_request_unanswered(session: HttpSession) -> None:
+    def reset(caller: Caller) -> None:
+        caller.read()
+        caller.say(ANSWER[:-1])
+        caller.reset()
+
+    with host(reset, answering(ANSWER)) as there:
+        assert type(failure(session, there.url)) is botocore.ConnectionClosedError
+        assert send(session, there.url).content == b"{}"
+
+
 CUTS = [ANSWER[:5], ANSWER[:20], ANSWER[:30], ANSWER[:-1], IN_PARTS[:-9], IN_PARTS[:-5], b"SSH-2"]
 
 
@@ -374,9 +391,9 @@ def test_the_rest_of_an_answer_is_waited_for_likewise() -> None:
 
 
 def test_a_connection_is_waited_for_as_long_as_was_said() -> None:
-    session = HttpSession(connect_s=AT_ONCE_S, read_s=PATIENCE_S, verify=True)
+    session = HttpSession(connect_s=AT_ONCE_S, read_s=2 * PATIENCE_S, verify=True)
 
-    with host() as there:  # it listens, but never greets
+    with host(until_left) as there:  # it never greets, and gives up before `read_s`
         url = there.url.replace("http:", "https:")
 
         assert type(failure(session, url)) is botocore.ConnectTimeoutError
