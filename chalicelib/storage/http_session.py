@@ -74,6 +74,10 @@ class HttpSession:
         response._content = content
         return response
 
+    def __del__(self) -> None:
+        """Leave no connection open."""
+        self.close()
+
     def close(self) -> None:
         """Close all connections that are idle."""
         for idle in list(self._idle.values()):

@@ -1,6 +1,7 @@
 """Moving in from another Kinto: `infra/import_kinto.py`, from a source over HTTP."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -1212,6 +1213,8 @@ def command(move: Move, monkeypatch: pytest.MonkeyPatch) -> Move:
     monkeypatch.setenv("KINTO_IMPORT_AUTH", "alice:secret")
     monkeypatch.setattr(import_kinto, "Dynamo", lambda _connection, _tables: move.wire.dynamo)
     monkeypatch.setattr(import_kinto, "_SETTLED_S", 0)
+    # The source is in this process, whatever has configured the log there.
+    monkeypatch.setattr(logging.getLogger("kinto"), "handlers", [])
     return move
 
 

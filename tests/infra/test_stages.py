@@ -69,14 +69,15 @@ def test_a_stage_is_named_in_all_that_it_has(name: str) -> None:
     }
 
 
-def test_stages_differ_in_their_names_and_for_how_long_logs_are_kept() -> None:
+def test_stages_differ_in_names_in_traces_and_for_how_long_logs_are_kept() -> None:
     def unnamed(name: str) -> Any:
         text = json.dumps(ALL[name]).replace(name, "STAGE")
         stage = json.loads(text)
-        return stage["stack_parameters"].pop("LogRetentionDays"), stage
+        differs = stage["stack_parameters"].pop("LogRetentionDays"), stage.pop("xray", False)
+        return differs, stage
 
     assert [unnamed(name)[1] for name in ALL] == [unnamed("dev")[1]] * len(ALL)
-    assert [unnamed(name)[0] for name in ALL] == ["30", "30", "90"]
+    assert [unnamed(name)[0] for name in ALL] == [("30", False), ("30", True), ("90", True)]
 
 
 def test_the_stream_is_all_that_changes_in_the_configuration(tmp_path: Path) -> None:

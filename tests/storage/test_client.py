@@ -20,22 +20,18 @@ REGION = "us-east-1"
 TABLE = Tables.of_stage("client").objects
 KEY = {"parent": {"S": "p"}, "id": {"S": "i"}}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.just('{"B":"AA=="}')
-VALUES = st.recursive(
-    st.one_of(
-        TEXTS.map(lambda text: {"S": text}),
-        st.integers(-(10**30), 10**30).map(lambda number: {"N": str(number)}),
-        st.binary(min_size=1, max_size=20).map(lambda content: {"B": content}),
-        st.booleans().map(lambda value: {"BOOL": value}),
-        st.just({"NULL": True}),
-    ),
-    lambda values: st.one_of(
-        st.lists(values, max_size=3).map(lambda elements: {"L": elements}),
-        st.dictionaries(st.sampled_from(["B", "S", "a"]), values, max_size=3).map(
-            lambda members: {"M": members}
-        ),
-    ),
-    max_leaves=6,
+LEAVES = st.one_of(
+    TEXTS.map(lambda text: {"S": text}),
+    st.integers(-(10**30), 10**30).map(lambda number: {"N": str(number)}),
+    st.binary(min_size=1, max_size=20).map(lambda content: {"B": content}),
+    st.booleans().map(lambda value: {"BOOL": value}),
+    st.just({"NULL": True}),
 )
+LISTS = st.lists(LEAVES, max_size=3).map(lambda elements: {"L": elements})
+MAPS = st.dictionaries(st.sampled_from(["B", "S", "a"]), LEAVES | LISTS, max_size=3).map(
+    lambda members: {"M": members}
+)
+VALUES = LEAVES | LISTS | MAPS | st.lists(MAPS, max_size=2).map(lambda maps: {"L": maps})
 
 
 @pytest.fixture(scope="module")
