@@ -64,14 +64,15 @@ def _add_app_files(
 ) -> None:
     """Our own modules, and the bytecode of all: Lambda would compile them at each cold start.
 
-    A process of its own compiles, as what one has done before shows in the bytes.
+    A process of its own compiles, and one that loads nothing beside, as what a process has done
+    before shows in the bytes.
     """
     _add_sources(packager, archive, project)
     with TemporaryDirectory() as folder:
         archive.extractall(folder, [name for name in archive.namelist() if name.endswith(".py")])
         places = ["-s", folder, "-p", CODE_ON_LAMBDA, folder]
         subprocess.run(  # noqa: S603  # our own program
-            [sys.executable, "-I", *COMPILE, *places],
+            [sys.executable, "-I", "-S", *COMPILE, *places],
             check=True,
         )
         for compiled in sorted(Path(folder).rglob("*.pyc")):
