@@ -74,15 +74,13 @@ def _asking_for(condition: Condition, attributes: Sequence[str]) -> dict[str, An
     values: dict[str, Any] = {}
     return {
         "KeyConditionExpression": condition.serialize(names, values),
-        "ProjectionExpression": create_projection_expression([*attributes], names),
-        "ExpressionAttributeNames": {short: name for name, short in names.items()},
+        **_projecting(attributes, names),
         "ExpressionAttributeValues": values,
     }
 
 
-def _projecting(attributes: Sequence[str]) -> dict[str, Any]:
-    """The arguments of a read for these attributes alone."""
-    names: dict[str, str] = {}
+def _projecting(attributes: Sequence[str], names: dict[str, str]) -> dict[str, Any]:
+    """The arguments of a read for these attributes alone, beside what else has names in it."""
     expression = create_projection_expression([*attributes], names)
     return {
         "ProjectionExpression": expression,
@@ -138,7 +136,7 @@ class Dynamo:
         """
         wanted = list(dict.fromkeys(keys))
         chunks = [wanted[start : start + GET_KEYS] for start in range(0, len(wanted), GET_KEYS)]
-        options = _projecting(("parent", "id", *attributes)) if attributes else {}
+        options = _projecting(("parent", "id", *attributes), {}) if attributes else {}
         found: dict[Key, RawItem] = {}
         for items in self.parallel(lambda chunk: self._get_chunk(chunk, options, deadline), chunks):
             found.update(items)
